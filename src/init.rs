@@ -1,0 +1,219 @@
+//! From a layout and a memory map to a typed machine.
+//!
+//! First everything is checked, without a write. Then the library's own memory is carved from the
+//! highest run of RAM that is long enough, the frame table typed, the kernel half built and its
+//! root loaded.
+
+use crate::address::{FRAME_BYTES, Frame, FrameRange};
+use crate::frame::Kind;
+use crate::frame::table::{ENTRY_BYTES, Frames};
+use crate::frame::word::Word as FrameWord;
+use crate::layout::Layout;
+use crate::machine::{Cpu, Machine};
+use crate::memory_map::{MemoryMap, Region, Usage};
+use crate::mmu::clock::Clock;
+use crate::mmu::entry::entry_address;
+use crate::mmu::kernel_half::{Expected, KernelHalf, Slot};
+use crate::mmu::loaded::Loaded;
+use crate::sva::Sva;
+use crate::violation::Violation;
+
+/// Checked plan of what init will do.
+struct Plan<'a> {
+    layout: &'a Layout<'a>,
+    map: MemoryMap<'a>,
+    half: KernelHalf,
+    /// Frames that the frame table covers.
+    frames: u32,
+    table: FrameRange,
+    clock: Frame,
+}
+
+impl<'a> Plan<'a> {
+    fn new<M: Machine>(layout: &'a Layout<'a>, regions: &'a [Region]) -> Result<Self, Violation> {
+        layout.check::<M::Mode>()?;
+        let map = MemoryMap::new(regions)?;
+        let half = KernelHalf::new(layout)?;
+        let frames = map.end().min(layout.direct_map.frames.end());
+        let mut plan = Self { layout, map, half, frames, table: FrameRange::EMPTY, clock: Frame::ZERO };
+        plan.check_parts()?;
+        plan.carve::<M>()?;
+        Ok(plan)
+    }
+
+    /// Every part of the layout is reachable RAM, and no two parts share a frame.
+    fn check_parts(&self) -> Result<(), Violation> {
+        let segments = self.layout.image.iter().map(|segment| segment.frames);
+        let parts = segments.chain(self.layout.in_use.iter().map(|part| part.frames()));
+        for (index, part) in parts.clone().enumerate() {
+            for frame in part.iter() {
+                if !self.layout.direct_map.frames.contains(frame) {
+                    return Err(Violation::NotDirectlyMapped(frame));
+                }
+                if !self.is_ram(frame) {
+                    return Err(Violation::NotRam(frame));
+                }
+            }
+            if parts.clone().take(index).any(|other| other.overlaps(part)) {
+                return Err(Violation::FramesOverlap(part.first()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the memory map gives `frame` to the kernel.
+    fn is_ram(&self, frame: Frame) -> bool {
+        let within = |usage| self.map.frames(usage).any(|frames| frames.contains(frame));
+        within(Usage::Available) && !within(Usage::Reserved)
+    }
+
+    /// Whether the direct map would reach `frame` at a guard page: such a frame is not used.
+    fn is_behind_guard(&self, frame: Frame) -> bool {
+        self.layout.direct_map.page(frame).is_some_and(|page| Layout::is_guard(&self.half.segments, page))
+    }
+
+    /// Whether `frame` is RAM that the layout says nothing about.
+    fn is_spare(&self, frame: Frame) -> bool {
+        let image = self.layout.image.iter().map(|segment| segment.frames);
+        let used = image.chain(self.layout.in_use.iter().map(|part| part.frames()));
+        frame != Frame::ZERO
+            && self.layout.direct_map.frames.contains(frame)
+            && self.is_ram(frame)
+            && !self.is_behind_guard(frame)
+            && !used.clone().any(|frames| frames.contains(frame))
+    }
+
+    /// Finds a place for the library's own memory.
+    fn carve<M: Machine>(&mut self) -> Result<(), Violation> {
+        let table = self.frames.wrapping_mul(ENTRY_BYTES).div_ceil(FRAME_BYTES);
+        let tables = self.half.tables_needed::<M::Mode>();
+        let needed = table.saturating_add(tables).saturating_add(2);
+        let start = self.highest_run(needed).ok_or(Violation::NoRoom(needed))?;
+        let part = |first: u32, count: u32| {
+            start
+                .checked_add(first)
+                .and_then(|first| FrameRange::new(first, count))
+                .ok_or(Violation::NoRoom(needed))
+        };
+        self.table = part(0, table)?;
+        self.clock = part(table, 1)?.first();
+        self.half.root = part(table.saturating_add(1), 1)?.first();
+        self.half.tables = part(table.saturating_add(2), tables)?;
+        Ok(())
+    }
+
+    /// The first frame of the highest `count` contiguous spare frames.
+    fn highest_run(&self, count: u32) -> Option<Frame> {
+        let mut run = 0u32;
+        (0..self.frames).rev().filter_map(Frame::new).find(|frame| {
+            run = if self.is_spare(*frame) { run.saturating_add(1) } else { 0 };
+            run == count
+        })
+    }
+
+    /// What word 0 of `frame` begins as.
+    fn first_word(&self, frame: Frame) -> FrameWord {
+        for segment in self.layout.image {
+            if segment.frames.contains(frame) {
+                return FrameWord::sealed(segment.role.kind());
+            }
+        }
+        for part in self.layout.in_use {
+            if part.frames().contains(frame) {
+                return FrameWord::sealed(part.kind());
+            }
+        }
+        if self.table.contains(frame) || frame == self.clock {
+            FrameWord::sealed(Kind::Monitor)
+        } else if frame == self.half.root {
+            FrameWord::sealed(Kind::Root)
+        } else if self.half.tables.contains(frame) {
+            FrameWord::sealed(Kind::KernelTable)
+        } else if self.is_spare(frame) {
+            FrameWord::unused(Kind::Free)
+        } else if frame == Frame::ZERO && self.is_ram(frame) && self.layout.direct_map.frames.contains(frame)
+        {
+            FrameWord::sealed(Kind::Kept)
+        } else {
+            FrameWord::NONE
+        }
+    }
+}
+
+impl<M: Machine> Sva<M> {
+    /// Types the machine's RAM and loads the sealed root on this CPU.
+    ///
+    /// # Safety
+    ///
+    /// 1. `layout` and `regions` describe the machine: the image lies where it says, all values
+    ///    that Rust code can reach lie in the image or the in-use ranges, available regions are RAM.
+    /// 2. No other code writes page tables, or the memory that is neither image nor in use, again.
+    pub(crate) unsafe fn build(
+        machine: M,
+        layout: &Layout<'_>,
+        regions: &[Region],
+    ) -> Result<Self, Violation> {
+        Layout::check_cpus(machine.cpus())?;
+        let plan = Plan::new::<M>(layout, regions)?;
+        if !machine.claim() {
+            return Err(Violation::AlreadyInitialised(machine.root().start()));
+        }
+        let own = plan.table.iter().chain([plan.clock, plan.half.root]).chain(plan.half.tables.iter());
+        for frame in own {
+            // SAFETY: spare RAM (`carve`) that nobody else uses (2), from now on the library's.
+            unsafe { machine.zero(frame) }
+        }
+        // SAFETY: 1. `carve` made room for `plan.frames` entries in RAM, at a frame's start.
+        // 2. The frames were spare, and the words below seal them.
+        let frames = unsafe { Frames::new(plan.table.first().start(), plan.frames) };
+        for frame in (0..plan.frames).filter_map(Frame::new) {
+            frames.write(&machine, frame, plan.first_word(frame));
+        }
+        // SAFETY: 1. a frame of RAM. 2. It was spare and is sealed.
+        let clock = unsafe { Clock::new(plan.clock.start()) };
+        clock.start(&machine);
+        // SAFETY: 1. and 2. as for the clock, behind which the records lie.
+        let loaded = unsafe { Loaded::new(plan.clock.start()) };
+        for cpu in (0..machine.cpus()).filter_map(Cpu::new) {
+            loaded.set(&machine, cpu, plan.half.root);
+        }
+        plan.half.visit::<M::Mode, Violation>(frames, &machine, &mut |slot: Slot, expected: Expected| {
+            let entry = entry_address::<M::Mode>(slot.table, slot.index);
+            // SAFETY: 1. an entry of a carved table, which lies in RAM. 2. It is the library's.
+            unsafe { machine.store(entry, expected.encode::<M::Mode>(slot.level)) }
+            Ok(())
+        })?;
+        // SAFETY: the sealed root, complete, which is never changed.
+        unsafe { machine.take_over(plan.half.root) }
+        Ok(Self { machine, frames, clock, loaded, half: plan.half })
+    }
+}
+
+#[cfg(feature = "emulated")]
+impl<P: crate::mmu::PagingMode> Sva<crate::machine::Emulated<P>> {
+    /// Takes an emulated machine over, with all its CPUs.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with `layout`, `regions` or the machine; the machine is then dropped unchanged.
+    ///
+    /// # Checks
+    ///
+    /// As on hardware. Here it is safe: no Rust value lives in the emulated RAM. Attacks B1 to B3.
+    #[doc(alias = "sva_mmu_init")]
+    #[doc(alias = "sva_end_mem_init")]
+    pub fn emulate(
+        machine: crate::machine::Emulated<P>,
+        layout: &Layout<'_>,
+        regions: &[Region],
+    ) -> Result<Self, Violation> {
+        // SAFETY: 1. and 2. the RAM is a `Vec` of the machine's own, in which no Rust value lives,
+        // and whatever `regions` calls RAM beyond it stops the machine.
+        unsafe { Self::build(machine, layout, regions) }
+    }
+
+    /// The machine, to look at and to play the adversary.
+    pub const fn machine(&self) -> &crate::machine::Emulated<P> {
+        &self.machine
+    }
+}

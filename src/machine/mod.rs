@@ -1,0 +1,175 @@
+//! The one door to hardware.
+//!
+//! [`Memory`] is RAM by physical address, [`Machine`] the CPUs and devices around it. Both are
+//! sealed and their methods are `unsafe`: safe code reaches a machine only through the
+//! intrinsics. Everything that checks is generic over them, so the code that runs on hardware is,
+//! monomorphised, the code that the model tests drive.
+
+use crate::address::{Frame, FrameRange, Page, PhysAddr};
+use crate::mmu::PagingMode;
+use core::mem::MaybeUninit;
+
+#[cfg(feature = "emulated")]
+pub mod emulated;
+//pub use emulated::Emulated;
+
+pub(crate) mod sealed {
+    /// Keeps [`Memory`](super::Memory), [`Machine`](super::Machine) and
+    /// [`Word`](super::Word) from being implemented elsewhere.
+    pub trait Sealed {}
+}
+
+/// What one access to RAM or to a device moves: `u8`, `u16`, `u32`, or `u64` for RAM only.
+pub trait Word: sealed::Sealed + Copy + Eq + core::fmt::Debug + Into<u64> + 'static {
+    /// Its size in bytes.
+    const BYTES: u32;
+    /// All bits clear.
+    const ZERO: Self;
+    /// The low bits of `value`.
+    fn truncate(value: u64) -> Self;
+}
+
+macro_rules! word {
+    ($($name:ty),*) => {$(
+        impl sealed::Sealed for $name {}
+        impl Word for $name {
+            #[expect(clippy::as_conversions, reason = "the size of a primitive, and the low bits wanted")]
+            const BYTES: u32 = size_of::<$name>() as u32;
+            const ZERO: Self = 0;
+            #[allow(clippy::as_conversions, reason = "the low bits are what is wanted")]
+            fn truncate(value: u64) -> Self {
+                value as $name
+            }
+        }
+    )*};
+}
+word!(u8, u16, u32, u64);
+
+/// A CPU, by its number: 0 is the one that boots.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(transparent)]
+pub struct Cpu(u32);
+
+impl Cpu {
+    /// The most CPUs that the library keeps state for.
+    pub const LIMIT: u32 = 32;
+
+    /// The CPU with this number, or `None` from [`LIMIT`](Self::LIMIT) on.
+    pub const fn new(number: u32) -> Option<Self> {
+        if number < Self::LIMIT { Some(Self(number)) } else { None }
+    }
+
+    /// Its number.
+    pub const fn number(self) -> u32 {
+        self.0
+    }
+}
+
+/// RAM by physical address. `W` is `u32` or `u64`; every access is atomic.
+///
+/// Reads acquire, writes release, read-modify-writes do both and are totally ordered, as on x86.
+///
+/// # Safety of every method
+///
+/// 1. The bytes lie in RAM and the address is a multiple of their size.
+/// 2. They belong to the library, or the caller holds the frame: `BUSY`, or a count that lets it
+///    do this access. So no Rust reference to them exists and no table that they hold changes
+///    against the invariants.
+#[expect(clippy::missing_safety_doc, reason = "one list, on the trait, holds for every method")]
+pub trait Memory: sealed::Sealed {
+    /// The value at `at`.
+    unsafe fn load<W: Word>(&self, at: PhysAddr) -> W;
+    /// Writes `value`.
+    unsafe fn store<W: Word>(&self, at: PhysAddr, value: W);
+    /// Writes `value` and returns what stood there.
+    unsafe fn exchange<W: Word>(&self, at: PhysAddr, value: W) -> W;
+    /// Writes `new` if `old` stands there, else says what does.
+    unsafe fn compare_exchange<W: Word>(&self, at: PhysAddr, old: W, new: W) -> Result<W, W>;
+    /// Adds `value`, wrapping, and returns what stood there.
+    unsafe fn fetch_add(&self, at: PhysAddr, value: u32) -> u32;
+}
+
+/// The CPUs and devices around a [`Memory`].
+///
+/// # Safety of every method
+///
+/// The method's own words; where it reads or writes memory, also the list of [`Memory`].
+#[expect(clippy::missing_safety_doc, reason = "each method says in its first lines what it asks")]
+pub trait Machine: Memory {
+    /// The paging mode that its CPUs run in.
+    type Mode: PagingMode;
+
+    /// The CPU that asks. Stays true only while interrupts are off.
+    fn cpu(&self) -> Cpu;
+
+    /// How many CPUs run, 1 to [`Cpu::LIMIT`]; their numbers start at 0.
+    fn cpus(&self) -> u32;
+
+    /// Clears IF on this CPU and says whether it was set.
+    fn interrupts_off(&self) -> bool;
+
+    /// Sets IF on this CPU.
+    ///
+    /// Only to undo an [`interrupts_off`](Self::interrupts_off) that found it set.
+    unsafe fn interrupts_on(&self);
+
+    /// Makes `cpu`, another than this one, call `run` with its interrupts off, soon after it has
+    /// them on. May return before that, and may do nothing while that CPU has them off: ask again.
+    ///
+    /// `run` is the library's own handler for this request.
+    unsafe fn interrupt(&self, cpu: Cpu, run: &dyn Fn());
+
+    /// Claims the machine for the one instance of the library. `false` if it is claimed already.
+    fn claim(&self) -> bool;
+
+    /// Sets the control registers of this CPU to what the library states (nothing is merged with
+    /// what stood there), loads `root`, and drops every cached translation, global ones too.
+    ///
+    /// `root` is complete and nothing changes its kernel half.
+    unsafe fn take_over(&self, root: Frame);
+
+    /// The frame that this CPU's CR3 names.
+    fn root(&self) -> Frame;
+
+    /// Loads CR3 of this CPU with the start of `root`, low bits zero. Drops every cached
+    /// translation that is not global and every cached structure entry of this CPU, and loads
+    /// the PDPTE registers in PAE mode.
+    ///
+    /// `root` is a root and is counted for this CPU, or sealed.
+    unsafe fn load_root(&self, root: Frame);
+
+    /// INVLPG: drops this CPU's cached translations of `page`, and its cached structure entries.
+    fn invalidate_page(&self, page: Page);
+
+    /// Fills the frame with zeroes.
+    unsafe fn zero(&self, frame: Frame);
+
+    /// Copies the bytes from `from` on to `to`. They do not pass the end of their frame.
+    unsafe fn copy_out(&self, from: PhysAddr, to: &mut [u8]);
+
+    /// Copies `from` to the bytes from `to` on. They do not pass the end of their frame.
+    unsafe fn copy_in(&self, to: PhysAddr, from: &[u8]);
+
+    /// The memory of `frames` as Rust sees it, to be borrowed as long as the frames are held.
+    ///
+    /// Nobody else reads or writes the frames while a borrow made from this lives.
+    unsafe fn lend(&self, frames: FrameRange) -> *mut [MaybeUninit<u8>];
+
+    /// As [`lend`](Self::lend), for ever.
+    unsafe fn grant(&self, frames: FrameRange) -> &'static mut [MaybeUninit<u8>];
+
+    /// Reads `W` from an I/O port. The caller owns the port.
+    unsafe fn port_read<W: Word>(&self, port: u16) -> W;
+
+    /// Writes `value` to an I/O port. The caller owns the port.
+    unsafe fn port_write<W: Word>(&self, port: u16, value: W);
+
+    /// Reads a device register of size `W`. The caller owns the address, which is not RAM.
+    unsafe fn device_read<W: Word>(&self, at: PhysAddr) -> W;
+
+    /// Writes a device register of size `W`. The caller owns the address, which is not RAM.
+    unsafe fn device_write<W: Word>(&self, at: PhysAddr, value: W);
+
+    /// Stops every CPU: the library found its own state broken, and to go on would break the promise.
+    fn stop(&self, why: &'static str) -> !;
+}

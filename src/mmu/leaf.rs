@@ -1,0 +1,194 @@
+//! Leaves: map, unmap, protect, replace, and the CPU's notes of use.
+//!
+//! Each holds the table, so that it stays one; acquires what the new entry leads to *before* it
+//! is written; and drops what the old entry led to *after* it is gone, as the old entry says.
+
+use super::entry::Raw;
+use super::mode::{Half, Leaf, PagingMode, Rights};
+use crate::address::Frame;
+use crate::frame::Kind;
+use crate::frame::word::Uses;
+use crate::machine::{Machine, Word};
+use crate::sva::Sva;
+use crate::violation::{Progress, Violation};
+
+/// What a leaf with `rights` uses of its frame.
+#[inline(always)]
+const fn uses(write: bool) -> Uses {
+    if write { Uses::WRITE } else { Uses::READ }
+}
+
+impl<M: Machine> Sva<M> {
+    /// Maps `frame`, user data, in the empty entry `index` of `table`, a table of leaves.
+    ///
+    /// # Errors
+    ///
+    /// Of `table`: [`NotATable`](Violation::NotATable), [`WrongLevel`](Violation::WrongLevel);
+    /// of `index`: [`NoSuchEntry`](Violation::NoSuchEntry), [`EntryPresent`](Violation::EntryPresent);
+    /// of `frame`: [`NotMappable`](Violation::NotMappable), [`TooManyMappings`](Violation::TooManyMappings);
+    /// of either frame: [`NoSuchFrame`](Violation::NoSuchFrame), [`FrameBusy`](Violation::FrameBusy).
+    ///
+    /// # Checks
+    ///
+    /// Only user data is ever mapped for users, whatever the rights (invariants 3, 4, 19); the
+    /// frame's counts follow (5). Attacks E1 to E20, F8 to F10, X1.
+    #[doc(alias = "sva_update_l1_mapping")]
+    #[inline]
+    pub fn map(&self, table: Frame, index: u32, frame: Frame, rights: Rights) -> Result<(), Violation> {
+        let _quiet = self.quiet();
+        let table = self.acquire(table, Kind::Table1, Uses::ENTRY)?;
+        let entry = table.entry(index)?;
+        let target = self.acquire(frame, Kind::UserData, uses(rights.write()))?;
+        entry.fill(M::Mode::leaf(frame, rights, Half::User))?;
+        target.keep();
+        table.keep();
+        Ok(())
+    }
+
+    /// Empties entry `index` of `table`, a table of leaves, and says what stood there.
+    ///
+    /// CPUs may go on using the translation until they flush. The frame stays user data at least
+    /// until they have: a change of its kind flushes by itself where the kernel did not.
+    ///
+    /// # Errors
+    ///
+    /// Of `table`: [`NotATable`](Violation::NotATable), [`WrongLevel`](Violation::WrongLevel),
+    /// [`NoSuchFrame`](Violation::NoSuchFrame), [`FrameBusy`](Violation::FrameBusy);
+    /// of `index`: [`NoSuchEntry`](Violation::NoSuchEntry), [`EntryEmpty`](Violation::EntryEmpty).
+    ///
+    /// # Checks
+    ///
+    /// The entry lies in a table (E1); the frame that loses a mapping is the one the entry named,
+    /// and is stamped before its count falls (invariants 5, 9; C4, C7).
+    #[doc(alias = "sva_remove_mapping")]
+    #[inline]
+    pub fn unmap(&self, table: Frame, index: u32) -> Result<Leaf, Violation> {
+        let _quiet = self.quiet();
+        let table = self.acquire(table, Kind::Table1, Uses::ENTRY)?;
+        let old = M::Mode::unpack(table.entry(index)?.clear()?);
+        self.drop_uses(old.frame(), uses(old.write()));
+        table.release_also(Uses::ENTRY);
+        Ok(old)
+    }
+
+    /// Changes the rights of the leaf in entry `index` of `table`, a table of leaves, and says
+    /// what it was. The CPU's notes of use stay.
+    ///
+    /// # Errors
+    ///
+    /// As [`unmap`](Self::unmap), and [`TooManyMappings`](Violation::TooManyMappings).
+    ///
+    /// # Checks
+    ///
+    /// A right to write is counted before it is given and after it is gone (invariants 3, 5).
+    /// Attacks E5, E14, E16.
+    #[doc(alias = "sva_update_l1_mapping")]
+    #[inline]
+    pub fn protect(&self, table: Frame, index: u32, rights: Rights) -> Result<Leaf, Violation> {
+        let _quiet = self.quiet();
+        let table = self.acquire(table, Kind::Table1, Uses::ENTRY)?;
+        let entry = table.entry(index)?;
+        let mut old = entry.load();
+        loop {
+            if old == Raw::<M>::ZERO {
+                return Err(Violation::EntryEmpty(index));
+            }
+            let leaf = M::Mode::unpack(old);
+            let new = M::Mode::with_history(M::Mode::leaf(leaf.frame(), rights, Half::User), old);
+            let gained = if rights.write() && !leaf.write() {
+                Some(self.acquire(leaf.frame(), Kind::UserData, Uses::GAIN_WRITE)?)
+            } else {
+                None
+            };
+            match entry.replace(old, new) {
+                Ok(()) => {
+                    if let Some(gained) = gained {
+                        gained.keep();
+                    }
+                    if leaf.write() && !rights.write() {
+                        self.drop_uses(leaf.frame(), Uses::GAIN_WRITE);
+                    }
+                    return Ok(leaf);
+                }
+                Err(seen) => old = seen,
+            }
+        }
+    }
+
+    /// Replaces the leaf in entry `index` of `table`, a table of leaves, by one to `frame`, user
+    /// data, and says what it was. No moment passes without a translation.
+    ///
+    /// # Errors
+    ///
+    /// As [`map`](Self::map), but [`EntryEmpty`](Violation::EntryEmpty) where nothing stands.
+    ///
+    /// # Checks
+    ///
+    /// As [`map`](Self::map) for the new frame and as [`unmap`](Self::unmap) for the old one.
+    /// Attacks E13, X2.
+    #[doc(alias = "sva_update_l1_mapping")]
+    #[inline]
+    pub fn replace(&self, table: Frame, index: u32, frame: Frame, rights: Rights) -> Result<Leaf, Violation> {
+        let _quiet = self.quiet();
+        let table = self.acquire(table, Kind::Table1, Uses::ENTRY)?;
+        let entry = table.entry(index)?;
+        let target = self.acquire(frame, Kind::UserData, uses(rights.write()))?;
+        let old = entry.update(|_| Ok(M::Mode::leaf(frame, rights, Half::User)))?;
+        target.keep();
+        let old = M::Mode::unpack(old);
+        self.drop_uses(old.frame(), uses(old.write()));
+        Ok(old)
+    }
+
+    /// Clears accessed and dirty of the leaf in entry `index` of `table`, a table of leaves, and
+    /// says what it was. A CPU that cached it as used may not note its use again until it flushes.
+    ///
+    /// # Errors
+    ///
+    /// As [`unmap`](Self::unmap).
+    ///
+    /// # Checks
+    ///
+    /// Nothing but these two bits changes (invariant 17). Attack E14.
+    pub fn take_accessed_dirty(&self, table: Frame, index: u32) -> Result<Leaf, Violation> {
+        let _quiet = self.quiet();
+        let table = self.acquire(table, Kind::Table1, Uses::ENTRY)?;
+        let old = table.entry(index)?.update(|old| Ok(M::Mode::without_history(old)))?;
+        Ok(M::Mode::unpack(old))
+    }
+
+    /// Drops `uses` of `frame` that an entry, now gone, had: stamp first, then the count.
+    #[inline(always)]
+    pub(crate) fn drop_uses(&self, frame: Frame, uses: Uses) {
+        self.frames.drop_at(&self.machine, frame, self.clock.now(&self.machine));
+        self.release(frame, uses);
+    }
+
+    /// Maps `leaves` in the empty entries of `table` from `first` on, one after the other, until one
+    /// is refused.
+    ///
+    /// # Checks
+    ///
+    /// Each as [`map`](Self::map). Attack E17.
+    pub fn map_batch(&self, table: Frame, first: u32, leaves: &[(Frame, Rights)]) -> Progress {
+        batch(leaves.iter().zip(0u32..), |(&(frame, rights), step)| {
+            let index = first.checked_add(step).ok_or(Violation::NoSuchEntry(u32::MAX))?;
+            self.map(table, index, frame, rights)
+        })
+    }
+}
+
+/// Does `step` for each element until one is refused.
+pub(crate) fn batch<T>(
+    elements: impl Iterator<Item = T>,
+    mut step: impl FnMut(T) -> Result<(), Violation>,
+) -> Progress {
+    let mut done = 0u32;
+    for element in elements {
+        if let Err(violation) = step(element) {
+            return Progress { done, refused: Some(violation) };
+        }
+        done = done.saturating_add(1);
+    }
+    Progress { done, refused: None }
+}

@@ -1,0 +1,149 @@
+//! CR3.
+
+use super::mode::{Entry, Geometry, Leaf, PagingMode};
+use crate::address::{Frame, Page};
+use crate::frame::Kind;
+use crate::frame::word::Uses;
+use crate::machine::{Machine, Word};
+use crate::mmu::entry::{Raw, entry_address};
+use crate::sva::{Held, Sva};
+use crate::violation::Violation;
+
+impl<M: Machine> Sva<M> {
+    /// The root in this CPU's CR3.
+    pub fn root(&self) -> Frame {
+        self.machine.root()
+    }
+
+    /// Loads CR3 of this CPU with `root`, which also flushes this CPU.
+    ///
+    /// # Errors
+    ///
+    /// [`NotARoot`](Violation::NotARoot), [`TooManyMappings`](Violation::TooManyMappings),
+    /// [`NoSuchFrame`](Violation::NoSuchFrame), [`FrameBusy`](Violation::FrameBusy).
+    ///
+    /// # Checks
+    ///
+    /// The frame is a root, and stays one as long as it is loaded (invariant 8). What is given back
+    /// is the root that CR3 held, not one remembered elsewhere. Attacks C1, C3, F13.
+    #[doc(alias = "sva_mm_load_pgtable")]
+    pub fn load_root(&self, root: Frame) -> Result<(), Violation> {
+        let _quiet = self.quiet();
+        let held = self.hold_root(root, Uses::LOAD)?;
+        let old = self.machine.root();
+        let time = self.clock.tick(&self.machine);
+        // SAFETY: `root` is a root, sealed or held; what is held is kept for this CPU below.
+        unsafe { self.machine.load_root(root) }
+        self.clock.publish(&self.machine, self.machine.cpu(), time);
+        self.loaded.set(&self.machine, self.machine.cpu(), root);
+        if let Some(held) = held {
+            held.keep();
+        }
+        if old != self.half.root {
+            self.release(old, Uses::LOAD);
+        }
+        self.renew(time);
+        Ok(())
+    }
+
+    /// Holds `root`, or nothing if it is the sealed one, which needs no holding.
+    #[inline(always)]
+    fn hold_root(&self, root: Frame, uses: Uses) -> Result<Option<Held<'_, M>>, Violation> {
+        if root == self.half.root { Ok(None) } else { self.acquire(root, Kind::Root, uses).map(Some) }
+    }
+
+    /// What `root` translates `page` to, in either half; `None` where it is not mapped.
+    ///
+    /// Another CPU may change the tables meanwhile: the answer was true at some moment of the call.
+    ///
+    /// # Errors
+    ///
+    /// [`NotARoot`](Violation::NotARoot), [`NoSuchFrame`](Violation::NoSuchFrame),
+    /// [`FrameBusy`](Violation::FrameBusy).
+    ///
+    /// # Checks
+    ///
+    /// Every table stays one while it is read.
+    #[doc(alias = "sva_get_physical_address")]
+    pub fn translate(&self, root: Frame, page: Page) -> Result<Option<Leaf>, Violation> {
+        let _quiet = self.quiet();
+        let mut held = self.hold_root(root, Uses::ENTRY)?;
+        if !self.half.user.contains(page) {
+            return Ok(self.translate_kernel(page));
+        }
+        let mut level = M::Mode::LEVELS;
+        while let Some(table) = &held {
+            let raw = table.root_or_table_entry(level, page)?;
+            match M::Mode::decode(level, raw) {
+                Entry::Leaf(leaf) => return Ok(Some(leaf)),
+                Entry::Empty | Entry::Illegal => return Ok(None),
+                Entry::Table(child) => {
+                    let below = level.saturating_sub(1);
+                    let Some(kind) = Kind::table(below) else {
+                        return Ok(None);
+                    };
+                    let child = self.acquire(child, kind, Uses::ENTRY);
+                    // Still linked here, or it may by now be another's table: then look again.
+                    if table.root_or_table_entry(level, page)? == raw {
+                        held = Some(child?);
+                        level = below;
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// What the kernel half translates `page` to.
+    fn translate_kernel(&self, page: Page) -> Option<Leaf> {
+        let mut table = self.half.root;
+        for level in (1..=M::Mode::LEVELS).rev() {
+            let at = entry_address::<M::Mode>(table, M::Mode::index(level, page));
+            // SAFETY: 1. an entry of the sealed root or of a kernel table, in RAM. 2. Both are sealed.
+            let raw: Raw<M> = unsafe { self.machine.load(at) };
+            match M::Mode::decode(level, raw) {
+                Entry::Leaf(leaf) => return Some(leaf),
+                Entry::Table(child) => table = child,
+                Entry::Empty | Entry::Illegal => return None,
+            }
+        }
+        None
+    }
+
+    /// What stands in entry `index` of `table`, a user-half table or a root.
+    ///
+    /// # Errors
+    ///
+    /// [`NotATable`](Violation::NotATable), [`NoSuchEntry`](Violation::NoSuchEntry),
+    /// [`NoSuchFrame`](Violation::NoSuchFrame), [`FrameBusy`](Violation::FrameBusy).
+    ///
+    /// # Checks
+    ///
+    /// The frame stays a table while it is read.
+    pub fn read_entry(&self, table: Frame, index: u32) -> Result<Entry, Violation> {
+        let _quiet = self.quiet();
+        let kind = self.kind(table);
+        let (level, wanted) = match (kind, kind.level()) {
+            (Kind::Root, _) => (M::Mode::LEVELS, Kind::Root),
+            (_, Some(level)) => (level, kind),
+            (_, None) => (1, Kind::Table1),
+        };
+        if table == self.half.root {
+            return Err(Violation::FrameSealed(table));
+        }
+        let held = self.acquire(table, wanted, Uses::ENTRY)?;
+        let entry = if wanted == Kind::Root { held.root_entry(index)? } else { held.entry(index)? };
+        Ok(M::Mode::decode(level, entry.load()))
+    }
+}
+
+impl<M: Machine> Held<'_, M> {
+    /// The entry of this table or root of `level` that serves `page`.
+    fn root_or_table_entry(&self, level: u8, page: Page) -> Result<Raw<M>, Violation> {
+        let index = M::Mode::index(level, page);
+        let entry = if level == M::Mode::LEVELS { self.root_entry(index)? } else { self.entry(index)? };
+        // Accessed bits come and go by themselves; a table's link has no other history.
+        let raw = entry.load();
+        Ok(if level == 1 || raw == Raw::<M>::ZERO { raw } else { M::Mode::without_history(raw) })
+    }
+}

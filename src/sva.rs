@@ -1,0 +1,147 @@
+//! The library's handle on a machine.
+
+use crate::address::{Frame, FrameRange, PageRange};
+use crate::frame::Kind;
+use crate::frame::table::Frames;
+use crate::frame::word::Uses;
+use crate::machine::Machine;
+use crate::mmu::clock::Clock;
+use crate::mmu::kernel_half::KernelHalf;
+use crate::mmu::loaded::Loaded;
+
+/// The intrinsics of one machine.
+///
+/// Every method is one intrinsic or a convenience over several. All state lies in the machine's
+/// RAM; this handle only says where, and never changes. Methods take `&self` and may be called from
+/// every CPU at once, in any order, with any arguments.
+#[derive(Clone, Debug)]
+pub struct Sva<M: Machine> {
+    pub(crate) machine: M,
+    pub(crate) frames: Frames,
+    pub(crate) clock: Clock,
+    pub(crate) loaded: Loaded,
+    pub(crate) half: KernelHalf,
+}
+
+impl<M: Machine> Sva<M> {
+    /// How many frames the frame table covers: every frame of RAM has a lower number.
+    pub fn frame_count(&self) -> u32 {
+        self.frames.count()
+    }
+
+    /// What `frame` is at this moment; [`Kind::None`] past the end of RAM.
+    pub fn kind(&self, frame: Frame) -> Kind {
+        self.frames.word(&self.machine, frame).kind()
+    }
+
+    /// How many present leaves map `frame`, and how many of these allow writing. For a table, its
+    /// present entries and its link. Copies under way on another CPU count too.
+    pub fn mappings(&self, frame: Frame) -> Mappings {
+        let word = self.frames.word(&self.machine, frame);
+        Mappings { total: word.total(), writable: word.writable() }
+    }
+
+    /// The pages that user programs may have mapped.
+    pub fn user_window(&self) -> PageRange {
+        self.half.user
+    }
+
+    /// The root that has the kernel half and nothing else. Sealed; any CPU may load it at any time.
+    pub fn sealed_root(&self) -> Frame {
+        self.half.root
+    }
+
+    /// The tables of the kernel half.
+    pub fn kernel_tables(&self) -> FrameRange {
+        self.half.tables
+    }
+
+    /// Turns interrupts off on this CPU until the guard is dropped.
+    #[inline(always)]
+    pub(crate) fn quiet(&self) -> Quiet<'_, M> {
+        Quiet { machine: &self.machine, was_on: self.machine.interrupts_off() }
+    }
+
+    /// Gives back uses that were acquired.
+    #[inline(always)]
+    pub(crate) fn release(&self, frame: Frame, uses: Uses) {
+        if !self.frames.release(&self.machine, frame, uses) {
+            self.machine.stop("a count of the frame table fell below zero")
+        }
+    }
+
+    /// Acquires `uses` of a frame of `kind`, to be given back when the guard is dropped.
+    #[inline(always)]
+    pub(crate) fn acquire(
+        &self,
+        frame: Frame,
+        kind: Kind,
+        uses: Uses,
+    ) -> Result<Held<'_, M>, crate::Violation> {
+        self.frames.acquire(&self.machine, frame, kind, uses)?;
+        Ok(Held { sva: self, frame, uses })
+    }
+
+    /// As [`acquire`](Self::acquire), for the link of a table.
+    #[inline(always)]
+    pub(crate) fn acquire_link(&self, table: Frame, kind: Kind) -> Result<Held<'_, M>, crate::Violation> {
+        self.frames.acquire_link(&self.machine, table, kind)?;
+        Ok(Held { sva: self, frame: table, uses: Uses::LINK })
+    }
+}
+
+/// How often a frame is mapped.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Mappings {
+    /// All mappings.
+    pub total: u32,
+    /// Those that allow writing.
+    pub writable: u32,
+}
+
+/// Interrupts are off on this CPU; dropping it restores what was.
+#[must_use]
+pub(crate) struct Quiet<'m, M: Machine> {
+    machine: &'m M,
+    was_on: bool,
+}
+
+impl<M: Machine> Drop for Quiet<'_, M> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if self.was_on {
+            // SAFETY: undoes the `interrupts_off` of `quiet`, which found them on.
+            unsafe { self.machine.interrupts_on() }
+        }
+    }
+}
+
+/// Uses of a frame that this CPU acquired. While it lives the frame keeps its kind; dropping it
+/// gives the uses back.
+#[must_use]
+pub(crate) struct Held<'s, M: Machine> {
+    pub(crate) sva: &'s Sva<M>,
+    pub(crate) frame: Frame,
+    uses: Uses,
+}
+
+impl<M: Machine> Held<'_, M> {
+    /// The uses now belong to something in RAM: an entry, or a CR3.
+    #[inline(always)]
+    pub(crate) fn keep(self) {
+        core::mem::forget(self);
+    }
+
+    /// Also gives back `uses` that belonged to something in RAM which is gone.
+    #[inline(always)]
+    pub(crate) fn release_also(mut self, uses: Uses) {
+        self.uses = self.uses.and(uses);
+    }
+}
+
+impl<M: Machine> Drop for Held<'_, M> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.sva.release(self.frame, self.uses);
+    }
+}

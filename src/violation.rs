@@ -1,0 +1,195 @@
+//! Every refusal.
+//!
+//! A refused call changed nothing. A [`Violation`] says why, carries the offending value and fits
+//! two registers; its [`Class`] is one of the eight kinds of violation of SVA-OS (USENIX Security
+//! 2009, section 2) that the refused call would have begun.
+
+use crate::address::{Frame, Page, PhysAddr, VirtAddr};
+use static_assertions::const_assert;
+
+/// What would have been broken.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Class {
+    /// V1: saved processor state corrupted.
+    SavedState,
+    /// V2: a stack corrupted.
+    Stack,
+    /// V3: device memory taken for memory, or the reverse.
+    DeviceMemory,
+    /// V4: code changed.
+    Code,
+    /// V5: the MMU set up so that memory aliases what it must not.
+    Mmu,
+    /// V6: a page swapped back with other contents.
+    Swap,
+    /// V7: DMA into the wrong frame.
+    Dma,
+    /// V8: the kernel entered where it must not be.
+    Entry,
+}
+
+macro_rules! violations {
+    ($($(#[$doc:meta])* $name:ident($value:ty) $class:ident $text:literal;)*) => {
+        /// Why a call was refused. Nothing was changed.
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+        #[non_exhaustive]
+        pub enum Violation {
+            $($(#[$doc])* $name($value),)*
+        }
+
+        impl Violation {
+            /// The names of all variants, in the order of their definition.
+            pub const NAMES: &'static [&'static str] = &[$(stringify!($name)),*];
+
+            /// The name of the variant.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Violation::$name(_) => stringify!($name),)*
+                }
+            }
+
+            /// What would have been broken.
+            pub const fn class(self) -> Class {
+                match self {
+                    $(Violation::$name(_) => Class::$class,)*
+                }
+            }
+        }
+
+        impl core::fmt::Display for Violation {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                match self {
+                    $(Violation::$name(value) => write!(f, $text, value),)*
+                }
+            }
+        }
+    };
+}
+
+violations! {
+    // Frames.
+
+    /// The frame lies past the end of RAM, in a hole, or belongs to firmware or a device.
+    NoSuchFrame(Frame) DeviceMemory "frame {} is not RAM of this kernel";
+    /// The frame's kind is being changed at this moment.
+    FrameBusy(Frame) Mmu "frame {} is changing its kind";
+    /// The frame was typed at boot or granted, for ever.
+    FrameSealed(Frame) Mmu "frame {} is sealed";
+    /// The frame is in some use already.
+    NotFree(Frame) Mmu "frame {} is not free";
+    /// The frame's kind may not be mapped in the user half.
+    NotMappable(Frame) Mmu "frame {} may not be mapped for users";
+    /// The frame is mapped, or being read or written.
+    FrameInUse(Frame) Mmu "frame {} is mapped or being copied";
+    /// The frame's kind is not one that a retype may leave.
+    NotRetypable(Frame) Mmu "frame {} is of a kind that is never retyped";
+    /// A frame that a device may write never becomes anything else.
+    FrameIsDma(Frame) Dma "frame {} is open to devices for ever";
+    /// The bytes of frames of this kind are not reached by copies.
+    NoBytes(Frame) Mmu "frame {} is not one whose bytes may be copied";
+    /// One more mapping would overflow the frame's count.
+    TooManyMappings(Frame) Mmu "frame {} has as many mappings as can be counted";
+    /// No retype leads to this kind; the value is its number.
+    KindNotOffered(u32) Mmu "no retype leads to kind {}";
+
+    // Tables.
+
+    /// The frame is not a user-half page table.
+    NotATable(Frame) Mmu "frame {} is not a user page table";
+    /// The frame is a page table, but of another level than this call takes.
+    WrongLevel(Frame) Mmu "frame {} is a page table of another level";
+    /// The frame is not a root.
+    NotARoot(Frame) Mmu "frame {} is not a root";
+    /// This paging mode has no table of this level below its root.
+    NoSuchLevel(u32) Mmu "the paging mode has no table of level {}";
+    /// The table is linked, or being linked.
+    TableLinked(Frame) Mmu "table {} is linked";
+    /// The table has present entries, or an intrinsic is at work in it.
+    TableNotEmpty(Frame) Mmu "table {} is not empty";
+    /// The root is in the CR3 of a CPU, or a thread will load it.
+    RootInUse(Frame) Mmu "root {} is loaded";
+    /// The root has present user entries, or an intrinsic is at work in it.
+    RootNotEmpty(Frame) Mmu "root {} is not empty";
+
+    // Entries.
+
+    /// The index lies past the table's last entry.
+    NoSuchEntry(u32) Mmu "the table has no entry {}";
+    /// The entry lies in the kernel half of a root.
+    KernelEntry(u32) Mmu "entry {} of a root belongs to the kernel half";
+    /// The entry is present; replacing is another call.
+    EntryPresent(u32) Mmu "entry {} is present";
+    /// The entry is empty.
+    EntryEmpty(u32) Mmu "entry {} is empty";
+    /// Another CPU changed the entry at this moment.
+    EntryContended(u32) Mmu "entry {} was changed by another CPU meanwhile";
+
+    // Ranges and addresses.
+
+    /// The range is empty.
+    EmptyRange(u32) Mmu "the range from number {} on is empty";
+    /// The range passes its end: of the address space, a frame, or a table.
+    RangeTooLong(u32) Mmu "the range of {} passes the end";
+    /// The page lies outside the user window.
+    NotAUserPage(Page) Mmu "page {} is not in the user window";
+    /// No table serves this page yet and the caller has no frame for one.
+    NoTable(Page) Mmu "no page table serves page {}";
+
+    // The layout and the memory map that init is given.
+
+    /// The CPU or machine lacks what the paging mode needs.
+    Unsupported(u32) Mmu "the CPU lacks feature {}";
+    /// A segment of the image is empty, or there is none with text.
+    NoImage(u32) Mmu "segment {} of the image is empty or missing";
+    /// More segments than the library keeps a record of.
+    TooManySegments(u32) Mmu "{} segments are too many";
+    /// Two parts of the layout use one page.
+    PagesOverlap(Page) Mmu "two parts of the layout use page {}";
+    /// Two parts of the layout use one frame.
+    FramesOverlap(Frame) Mmu "two parts of the layout use frame {}";
+    /// A part of the layout lies in the user window.
+    InUserWindow(Page) Mmu "page {} of the layout lies in the user window";
+    /// The user window does not begin and end at whole entries of a root, or fills the root.
+    UserWindow(Page) Mmu "the user window at {} is not made of whole root entries, or leaves none";
+    /// A part of the layout lies where the memory map has no RAM.
+    NotRam(Frame) DeviceMemory "frame {} of the layout is not available RAM";
+    /// A part of the layout lies beyond the direct map.
+    NotDirectlyMapped(Frame) Mmu "frame {} lies beyond the direct map";
+    /// The memory map wraps or has no usable RAM at all; the value is the region's place in it.
+    BadRegion(u32) Mmu "region {} of the memory map wraps";
+    /// No run of free frames is long enough for the library's own memory.
+    NoRoom(u32) Mmu "no {} contiguous free frames for the library's tables";
+    /// The number of CPUs is 0 or more than the library keeps state for.
+    CpuCount(u32) Mmu "{} CPUs are none or too many";
+    /// The library holds this machine already.
+    AlreadyInitialised(PhysAddr) Mmu "the library was initialised before, at {}";
+    /// The range of linear addresses wraps or leaves the user window.
+    NotAUserRange(VirtAddr) Mmu "the range from {} on is not in the user window";
+}
+
+impl core::error::Error for Violation {}
+
+// It returns in two registers.
+const_assert!(size_of::<Violation>() == 8);
+const_assert!(size_of::<Result<(), Violation>>() == 8);
+const_assert!(size_of::<Result<Frame, Violation>>() == 8);
+
+/// How far a batch came. A batch never answers with an error after an effect.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[must_use]
+pub struct Progress {
+    /// How many elements are done; where one was refused, its index.
+    pub done: u32,
+    /// Why element `done` was refused; `None` when all are done.
+    pub refused: Option<Violation>,
+}
+
+impl Progress {
+    /// `Ok(done)` if nothing was refused.
+    pub const fn complete(self) -> Result<u32, Violation> {
+        match self.refused {
+            None => Ok(self.done),
+            Some(violation) => Err(violation),
+        }
+    }
+}
