@@ -53,6 +53,10 @@ impl<'a> Plan<'a> {
                 if !self.is_ram(frame) {
                     return Err(Violation::NotRam(frame));
                 }
+                let in_image = self.layout.image.iter().any(|segment| segment.frames.contains(frame));
+                if !in_image && self.is_behind_guard(frame) {
+                    return Err(Violation::FramesOverlap(frame));
+                }
             }
             if parts.clone().take(index).any(|other| other.overlaps(part)) {
                 return Err(Violation::FramesOverlap(part.first()));

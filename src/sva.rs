@@ -132,6 +132,12 @@ impl<M: Machine> Held<'_, M> {
         core::mem::forget(self);
     }
 
+    /// Gives back `uses` instead: of what was acquired for entries, some stays with them.
+    #[inline(always)]
+    pub(crate) fn release_instead(mut self, uses: Uses) {
+        self.uses = uses;
+    }
+
     /// Also gives back `uses` that belonged to something in RAM which is gone.
     #[inline(always)]
     pub(crate) fn release_also(mut self, uses: Uses) {

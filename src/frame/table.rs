@@ -159,9 +159,7 @@ impl Frames {
     /// Gives `frame`, which the caller took, the kind `kind`.
     #[inline(always)]
     pub(crate) fn settle(self, ram: &impl Memory, frame: Frame, kind: Kind) {
-        if cfg!(not(sva_os_unchecked)) {
-            self.write(ram, frame, Word::unused(kind));
-        }
+        self.write(ram, frame, Word::unused(kind));
     }
 
     /// Gives `frame`, which nobody else can name yet or which the caller took, the word `word`.

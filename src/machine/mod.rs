@@ -11,7 +11,8 @@ use core::mem::MaybeUninit;
 
 #[cfg(feature = "emulated")]
 pub mod emulated;
-//pub use emulated::Emulated;
+#[cfg(feature = "emulated")]
+pub use emulated::Emulated;
 
 pub(crate) mod sealed {
     /// Keeps [`Memory`](super::Memory), [`Machine`](super::Machine) and

@@ -85,8 +85,8 @@ impl<M: Machine> Slot<'_, M> {
     #[inline(always)]
     pub(crate) fn clear(&self) -> Result<Raw<M>, Violation> {
         // SAFETY: 1. and 2. as in `load`; an empty entry leads nowhere.
-        let old: Raw<M> = unsafe { self.sva.machine.exchange(self.at, Raw::<M>::ZERO) };
-        if old == Raw::<M>::ZERO { Err(Violation::EntryEmpty(self.index)) } else { Ok(old) }
+        let old = unsafe { self.sva.machine.exchange(self.at, Raw::<M>::ZERO) };
+        self.present(old)
     }
 
     /// Replaces `old`, which was loaded from here, by `new`. `Err` says what stands there instead.
@@ -99,19 +99,19 @@ impl<M: Machine> Slot<'_, M> {
         }
     }
 
+    /// `raw`, which was loaded from here, unless it is empty.
+    #[inline(always)]
+    pub(crate) fn present(&self, raw: Raw<M>) -> Result<Raw<M>, Violation> {
+        if raw == Raw::<M>::ZERO { Err(Violation::EntryEmpty(self.index)) } else { Ok(raw) }
+    }
+
     /// Changes what stands in it, which must be something, by `change`, as often as a CPU's note
     /// of use or another CPU gets in between. `Ok` is what stood there.
     #[inline(always)]
-    pub(crate) fn update(
-        &self,
-        change: impl Fn(Raw<M>) -> Result<Raw<M>, Violation>,
-    ) -> Result<Raw<M>, Violation> {
+    pub(crate) fn update(&self, change: impl Fn(Raw<M>) -> Raw<M>) -> Result<Raw<M>, Violation> {
         let mut old = self.load();
         loop {
-            if old == Raw::<M>::ZERO {
-                return Err(Violation::EntryEmpty(self.index));
-            }
-            match self.replace(old, change(old)?) {
+            match self.replace(self.present(old)?, change(old)) {
                 Ok(()) => return Ok(old),
                 Err(seen) => old = seen,
             }

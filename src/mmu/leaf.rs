@@ -3,14 +3,14 @@
 //! Each holds the table, so that it stays one; acquires what the new entry leads to *before* it
 //! is written; and drops what the old entry led to *after* it is gone, as the old entry says.
 
-use super::entry::Raw;
+use super::entry::Slot;
 use super::mode::{Half, Leaf, PagingMode, Rights};
 use crate::address::Frame;
 use crate::frame::Kind;
 use crate::frame::word::Uses;
-use crate::machine::{Machine, Word};
+use crate::machine::Machine;
 use crate::sva::Sva;
-use crate::violation::{Progress, Violation};
+use crate::violation::Violation;
 
 /// What a leaf with `rights` uses of its frame.
 #[inline(always)]
@@ -37,10 +37,7 @@ impl<M: Machine> Sva<M> {
     pub fn map(&self, table: Frame, index: u32, frame: Frame, rights: Rights) -> Result<(), Violation> {
         let _quiet = self.quiet();
         let table = self.acquire(table, Kind::Table1, Uses::ENTRY)?;
-        let entry = table.entry(index)?;
-        let target = self.acquire(frame, Kind::UserData, uses(rights.write()))?;
-        entry.fill(M::Mode::leaf(frame, rights, Half::User))?;
-        target.keep();
+        self.fill_leaf(&table.entry(index)?, frame, rights)?;
         table.keep();
         Ok(())
     }
@@ -65,8 +62,7 @@ impl<M: Machine> Sva<M> {
     pub fn unmap(&self, table: Frame, index: u32) -> Result<Leaf, Violation> {
         let _quiet = self.quiet();
         let table = self.acquire(table, Kind::Table1, Uses::ENTRY)?;
-        let old = M::Mode::unpack(table.entry(index)?.clear()?);
-        self.drop_uses(old.frame(), uses(old.write()));
+        let old = self.clear_leaf(&table.entry(index)?)?;
         table.release_also(Uses::ENTRY);
         Ok(old)
     }
@@ -87,32 +83,7 @@ impl<M: Machine> Sva<M> {
     pub fn protect(&self, table: Frame, index: u32, rights: Rights) -> Result<Leaf, Violation> {
         let _quiet = self.quiet();
         let table = self.acquire(table, Kind::Table1, Uses::ENTRY)?;
-        let entry = table.entry(index)?;
-        let mut old = entry.load();
-        loop {
-            if old == Raw::<M>::ZERO {
-                return Err(Violation::EntryEmpty(index));
-            }
-            let leaf = M::Mode::unpack(old);
-            let new = M::Mode::with_history(M::Mode::leaf(leaf.frame(), rights, Half::User), old);
-            let gained = if rights.write() && !leaf.write() {
-                Some(self.acquire(leaf.frame(), Kind::UserData, Uses::GAIN_WRITE)?)
-            } else {
-                None
-            };
-            match entry.replace(old, new) {
-                Ok(()) => {
-                    if let Some(gained) = gained {
-                        gained.keep();
-                    }
-                    if leaf.write() && !rights.write() {
-                        self.drop_uses(leaf.frame(), Uses::GAIN_WRITE);
-                    }
-                    return Ok(leaf);
-                }
-                Err(seen) => old = seen,
-            }
-        }
+        self.protect_leaf(&table.entry(index)?, rights)
     }
 
     /// Replaces the leaf in entry `index` of `table`, a table of leaves, by one to `frame`, user
@@ -133,7 +104,7 @@ impl<M: Machine> Sva<M> {
         let table = self.acquire(table, Kind::Table1, Uses::ENTRY)?;
         let entry = table.entry(index)?;
         let target = self.acquire(frame, Kind::UserData, uses(rights.write()))?;
-        let old = entry.update(|_| Ok(M::Mode::leaf(frame, rights, Half::User)))?;
+        let old = entry.update(|_| M::Mode::leaf(frame, rights, Half::User))?;
         target.keep();
         let old = M::Mode::unpack(old);
         self.drop_uses(old.frame(), uses(old.write()));
@@ -153,42 +124,71 @@ impl<M: Machine> Sva<M> {
     pub fn take_accessed_dirty(&self, table: Frame, index: u32) -> Result<Leaf, Violation> {
         let _quiet = self.quiet();
         let table = self.acquire(table, Kind::Table1, Uses::ENTRY)?;
-        let old = table.entry(index)?.update(|old| Ok(M::Mode::without_history(old)))?;
+        let old = table.entry(index)?.update(M::Mode::without_history)?;
         Ok(M::Mode::unpack(old))
+    }
+
+    /// Writes a leaf to `frame` in an empty entry, counted.
+    #[inline(always)]
+    pub(crate) fn fill_leaf(
+        &self,
+        entry: &Slot<'_, M>,
+        frame: Frame,
+        rights: Rights,
+    ) -> Result<(), Violation> {
+        let target = self.acquire(frame, Kind::UserData, uses(rights.write()))?;
+        entry.fill(M::Mode::leaf(frame, rights, Half::User))?;
+        target.keep();
+        Ok(())
+    }
+
+    /// Empties an entry and drops what it counted.
+    #[inline(always)]
+    pub(crate) fn clear_leaf(&self, entry: &Slot<'_, M>) -> Result<Leaf, Violation> {
+        let old = M::Mode::unpack(entry.clear()?);
+        self.drop_uses(old.frame(), uses(old.write()));
+        Ok(old)
+    }
+
+    /// Changes the rights of the leaf in an entry, and its counts with them.
+    #[inline(always)]
+    pub(crate) fn protect_leaf(&self, entry: &Slot<'_, M>, rights: Rights) -> Result<Leaf, Violation> {
+        let mut old = entry.load();
+        loop {
+            let leaf = M::Mode::unpack(entry.present(old)?);
+            let gains = rights.write() && !leaf.write();
+            let gained = match gains.then(|| self.acquire(leaf.frame(), Kind::UserData, Uses::GAIN_WRITE)) {
+                None => None,
+                Some(Ok(held)) => Some(held),
+                // Another CPU may have emptied the entry, and the frame be something else by now.
+                Some(Err(violation)) => match entry.load() {
+                    seen if seen == old => return Err(violation),
+                    seen => {
+                        old = seen;
+                        continue;
+                    }
+                },
+            };
+            let new = M::Mode::with_history(M::Mode::leaf(leaf.frame(), rights, Half::User), old);
+            match entry.replace(old, new) {
+                Ok(()) => {
+                    if let Some(gained) = gained {
+                        gained.keep();
+                    }
+                    if leaf.write() && !rights.write() {
+                        self.drop_uses(leaf.frame(), Uses::GAIN_WRITE);
+                    }
+                    return Ok(leaf);
+                }
+                Err(seen) => old = seen,
+            }
+        }
     }
 
     /// Drops `uses` of `frame` that an entry, now gone, had: stamp first, then the count.
     #[inline(always)]
-    pub(crate) fn drop_uses(&self, frame: Frame, uses: Uses) {
+    fn drop_uses(&self, frame: Frame, uses: Uses) {
         self.frames.drop_at(&self.machine, frame, self.clock.now(&self.machine));
         self.release(frame, uses);
     }
-
-    /// Maps `leaves` in the empty entries of `table` from `first` on, one after the other, until one
-    /// is refused.
-    ///
-    /// # Checks
-    ///
-    /// Each as [`map`](Self::map). Attack E17.
-    pub fn map_batch(&self, table: Frame, first: u32, leaves: &[(Frame, Rights)]) -> Progress {
-        batch(leaves.iter().zip(0u32..), |(&(frame, rights), step)| {
-            let index = first.checked_add(step).ok_or(Violation::NoSuchEntry(u32::MAX))?;
-            self.map(table, index, frame, rights)
-        })
-    }
-}
-
-/// Does `step` for each element until one is refused.
-pub(crate) fn batch<T>(
-    elements: impl Iterator<Item = T>,
-    mut step: impl FnMut(T) -> Result<(), Violation>,
-) -> Progress {
-    let mut done = 0u32;
-    for element in elements {
-        if let Err(violation) = step(element) {
-            return Progress { done, refused: Some(violation) };
-        }
-        done = done.saturating_add(1);
-    }
-    Progress { done, refused: None }
 }

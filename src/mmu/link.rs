@@ -92,7 +92,8 @@ impl<M: Machine> Sva<M> {
 
     /// Makes the CPUs that keep the entries of `root` in registers read them again.
     fn root_entry_changed(&self, level: u8, root: Frame) {
-        if M::Mode::ROOT_IN_REGISTERS && level == M::Mode::LEVELS && self.mappings(root).writable != 0 {
+        let loaded = cfg!(sva_os_unchecked) || self.mappings(root).writable != 0;
+        if M::Mode::ROOT_IN_REGISTERS && level == M::Mode::LEVELS && loaded {
             self.flush_since(self.clock.now(&self.machine));
         }
     }

@@ -1,13 +1,14 @@
 //! Page tables: the intrinsics that change what the MMU does.
 //!
 //! * [`tables`]: declare and remove; [`retype`](Sva::retype): every other change of a kind;
-//! * [`leaf`], [`link`]: entries of the two sorts; [`root`], [`loaded`]: CR3 and translations;
+//! * [`leaf`], [`link`]: entries of the two sorts; [`batch`]: many leaves of one table; [`root`], [`loaded`]: CR3 and translations;
 //! * [`tlb`], [`clock`]: who may remember what, and until when;
 //! * [`kernel_half`]: the half that no client changes;
 //! * [`contents`], [`pages`]: the bytes of frames, by copy or lent to Rust;
 //! * [`space`]: address spaces by pages, over all of these;
 //! * [`mode`], [`two_level`], [`pae`]: how entries look.
 
+mod batch;
 pub(crate) mod clock;
 mod contents;
 pub(crate) mod entry;

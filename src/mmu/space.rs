@@ -1,6 +1,6 @@
 //! An address space by pages rather than by tables: safe code over the intrinsics.
 
-use super::leaf::batch;
+use super::batch::batch;
 use super::mode::{Entry, Geometry, Leaf, PagingMode, Rights};
 use crate::address::{Frame, FrameRange, Page, PageRange};
 use crate::frame::Kind;
@@ -98,7 +98,7 @@ impl<'s, M: Machine> AddressSpace<'s, M> {
         rights: Rights,
         source: &mut impl FrameSource,
     ) -> Progress {
-        batch((0u32..).zip(frames.iter()), |(step, frame)| {
+        batch(frames.iter(), |step, frame| {
             let page = first.checked_add(step).ok_or(Violation::RangeTooLong(first.number()))?;
             self.map(page, frame, rights, source)
         })
@@ -119,7 +119,7 @@ impl<'s, M: Machine> AddressSpace<'s, M> {
     /// Unmaps what is mapped in `pages` and hands each to `unmapped`. Pages that are not mapped
     /// are passed over, whole missing tables in one step.
     pub fn unmap_range(&self, pages: PageRange, mut unmapped: impl FnMut(Page, Leaf)) -> Progress {
-        batch(pages.iter(), |page| match self.unmap(page) {
+        batch(pages.iter(), |_, page| match self.unmap(page) {
             Ok(leaf) => {
                 unmapped(page, leaf);
                 Ok(())

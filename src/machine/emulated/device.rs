@@ -1,0 +1,83 @@
+//! Devices: every access is on record, and what they answer is chosen by the caller.
+
+use super::ram::mix;
+use crate::address::PhysAddr;
+use crate::machine::Cpu;
+use std::collections::{BTreeMap, VecDeque};
+use std::vec::Vec;
+
+/// Where a device is reached.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Register {
+    /// An I/O port.
+    Port(u16),
+    /// A physical address.
+    Memory(PhysAddr),
+}
+
+impl Register {
+    fn bits(self) -> u64 {
+        match self {
+            Self::Port(port) => u64::from(port),
+            Self::Memory(at) => 1 << 32 | u64::from(at.get()),
+        }
+    }
+}
+
+/// Which way a value went.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Direction {
+    /// From the device.
+    Read,
+    /// To the device.
+    Write,
+}
+
+/// One access to a device.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct DeviceAccess {
+    /// The CPU that made it.
+    pub cpu: Cpu,
+    /// Where.
+    pub register: Register,
+    /// Which way.
+    pub direction: Direction,
+    /// How many bytes: 1, 2 or 4.
+    pub bytes: u32,
+    /// What was written, or answered.
+    pub value: u64,
+}
+
+/// The devices of a machine, as far as anybody can tell from outside.
+#[derive(Clone, Debug, Default)]
+pub struct Devices {
+    /// Every access, oldest first. It grows until somebody clears it.
+    pub log: Vec<DeviceAccess>,
+    answers: BTreeMap<Register, VecDeque<u64>>,
+    written: u64,
+}
+
+impl Devices {
+    /// Makes the next read of `register` that has no answer yet answer `value`. A read without one
+    /// answers all ones, as an empty bus does.
+    pub fn inject(&mut self, register: Register, value: u64) {
+        self.answers.entry(register).or_default().push_back(value);
+    }
+
+    /// A digest of everything that was written, in order. Reads and the log are not in it.
+    pub fn digest(&self) -> u64 {
+        self.written
+    }
+
+    pub(super) fn read(&mut self, cpu: Cpu, register: Register, bytes: u32) -> u64 {
+        let answer = self.answers.get_mut(&register).and_then(VecDeque::pop_front).unwrap_or(u64::MAX);
+        let value = answer & u64::MAX >> (64 - 8 * bytes);
+        self.log.push(DeviceAccess { cpu, register, direction: Direction::Read, bytes, value });
+        value
+    }
+
+    pub(super) fn write(&mut self, cpu: Cpu, register: Register, bytes: u32, value: u64) {
+        self.log.push(DeviceAccess { cpu, register, direction: Direction::Write, bytes, value });
+        self.written = mix(mix(self.written, register.bits()), mix(bytes.into(), value));
+    }
+}

@@ -1,0 +1,225 @@
+//! What the library asks of a machine, done in host memory.
+
+use super::Emulated;
+use super::cpu::{Flag, become_cpu, count, current, delivers_for};
+use super::device::Register;
+use super::format::{Format, Reading};
+use super::hook::Step;
+use crate::address::{FRAME_BYTES, Frame, FrameRange, Page, PhysAddr};
+use crate::machine::{Cpu, Machine, Memory, Word, sealed::Sealed};
+use crate::mmu::PagingMode;
+use core::mem::MaybeUninit;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::vec::Vec;
+
+/// More requests than this that one CPU defers in a row are a hang.
+const MOST_DEFERRED: u32 = 1 << 22;
+
+impl<P: PagingMode> Sealed for Emulated<P> {}
+
+impl<P: PagingMode> Memory for Emulated<P> {
+    #[inline(always)]
+    unsafe fn load<W: Word>(&self, at: PhysAddr) -> W {
+        self.step(Step::Load(at));
+        self.ram.load(at)
+    }
+
+    #[inline(always)]
+    unsafe fn store<W: Word>(&self, at: PhysAddr, value: W) {
+        self.step(Step::Store(at));
+        self.ram.exchange(at, value);
+    }
+
+    #[inline(always)]
+    unsafe fn exchange<W: Word>(&self, at: PhysAddr, value: W) -> W {
+        self.step(Step::Exchange(at));
+        self.ram.exchange(at, value)
+    }
+
+    #[inline(always)]
+    unsafe fn compare_exchange<W: Word>(&self, at: PhysAddr, old: W, new: W) -> Result<W, W> {
+        self.step(Step::Exchange(at));
+        self.ram.compare_exchange(at, old, new)
+    }
+
+    #[inline(always)]
+    unsafe fn fetch_add(&self, at: PhysAddr, value: u32) -> u32 {
+        self.step(Step::Exchange(at));
+        self.ram.fetch_add(at, value)
+    }
+}
+
+impl<P: PagingMode> Machine for Emulated<P> {
+    type Mode = P;
+
+    #[inline(always)]
+    fn cpu(&self) -> Cpu {
+        self.current_cpu()
+    }
+
+    fn cpus(&self) -> u32 {
+        self.cores.len() as u32
+    }
+
+    fn interrupts_off(&self) -> bool {
+        self.step(Step::InterruptsOff);
+        loop {
+            match self.core(self.cpu()).clear_flag() {
+                Flag::Set => return true,
+                Flag::Clear => return false,
+                Flag::Interrupted if delivers_for(current()) => return false,
+                // Another thread runs an interrupt for this CPU: it goes on when that has ended.
+                Flag::Interrupted => self.wait(),
+            }
+        }
+    }
+
+    unsafe fn interrupts_on(&self) {
+        self.step(Step::InterruptsOn);
+        assert!(!delivers_for(current()), "IF is set in an interrupt that found it clear");
+        self.core(self.cpu()).set_flag(true);
+    }
+
+    unsafe fn interrupt(&self, cpu: Cpu, run: &dyn Fn()) {
+        self.step(Step::Interrupt(cpu));
+        assert!(cpu != self.cpu(), "CPU {} asks itself for an interrupt", cpu.number());
+        let core = self.core(cpu);
+        let refused =
+            core.refusing.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_ok();
+        let delivery = if refused { None } else { core.begin_interrupt(cpu.number()) };
+        if delivery.is_none() {
+            count(&core.tally.deferred);
+            let deferred = core.deferred_in_a_row.fetch_add(1, Ordering::Relaxed);
+            assert!(deferred < MOST_DEFERRED, "CPU {} never takes an interrupt", cpu.number());
+            self.wait();
+            return;
+        }
+        core.deferred_in_a_row.store(0, Ordering::Relaxed);
+        count(&core.tally.interrupts);
+        let role = become_cpu(cpu.number());
+        self.step(Step::Enter);
+        run();
+        drop(delivery);
+        self.step(Step::Leave);
+        drop(role);
+    }
+
+    fn claim(&self) -> bool {
+        !self.claimed.swap(true, Ordering::SeqCst)
+    }
+
+    unsafe fn take_over(&self, root: Frame) {
+        self.step(Step::LoadRoot(root));
+        self.core(self.cpu()).caches().global_pages = false;
+        self.load(root);
+        self.core(self.cpu()).caches().drop_all();
+    }
+
+    fn root(&self) -> Frame {
+        self.core(self.cpu()).caches().root
+    }
+
+    unsafe fn load_root(&self, root: Frame) {
+        self.step(Step::LoadRoot(root));
+        self.load(root);
+    }
+
+    fn invalidate_page(&self, page: Page) {
+        self.step(Step::InvalidatePage(page));
+        let core = self.core(self.cpu());
+        count(&core.tally.invalidations);
+        core.caches().drop_page(page);
+    }
+
+    unsafe fn zero(&self, frame: Frame) {
+        self.step(Step::Zero(frame));
+        self.ram.zero(frame);
+    }
+
+    unsafe fn copy_out(&self, from: PhysAddr, to: &mut [u8]) {
+        self.step(Step::CopyOut(from));
+        self.ram.copy_out(from, to);
+    }
+
+    unsafe fn copy_in(&self, to: PhysAddr, from: &[u8]) {
+        self.step(Step::CopyIn(to));
+        self.ram.copy_in(to, from);
+    }
+
+    /// See [`Emulated`] for what a loan does to the digest.
+    unsafe fn lend(&self, frames: FrameRange) -> *mut [MaybeUninit<u8>] {
+        self.ram.lend(frames)
+    }
+
+    /// Fresh host memory of that size, aligned to a frame. The frames themselves are not touched.
+    unsafe fn grant(&self, frames: FrameRange) -> &'static mut [MaybeUninit<u8>] {
+        let alignment = FRAME_BYTES as usize;
+        let bytes = frames.count() as usize * alignment;
+        let memory: &'static mut [MaybeUninit<u8>] =
+            Vec::leak(std::vec![MaybeUninit::uninit(); bytes + alignment]);
+        let skipped = memory.as_ptr().align_offset(alignment);
+        &mut memory[skipped..skipped + bytes]
+    }
+
+    unsafe fn port_read<W: Word>(&self, port: u16) -> W {
+        W::truncate(self.devices().read(self.cpu(), Register::Port(port), W::BYTES))
+    }
+
+    unsafe fn port_write<W: Word>(&self, port: u16, value: W) {
+        self.devices().write(self.cpu(), Register::Port(port), W::BYTES, value.into());
+    }
+
+    unsafe fn device_read<W: Word>(&self, at: PhysAddr) -> W {
+        self.refuse_ram(at);
+        W::truncate(self.devices().read(self.cpu(), Register::Memory(at), W::BYTES))
+    }
+
+    unsafe fn device_write<W: Word>(&self, at: PhysAddr, value: W) {
+        self.refuse_ram(at);
+        self.devices().write(self.cpu(), Register::Memory(at), W::BYTES, value.into());
+    }
+
+    /// Panics with `why`.
+    fn stop(&self, why: &'static str) -> ! {
+        panic!("the machine was stopped: {why}")
+    }
+}
+
+impl<P: PagingMode> Emulated<P> {
+    /// Tells the hook, if there is one, what this CPU is about to do.
+    #[inline(always)]
+    fn step(&self, what: Step) {
+        if self.hook.is_present() {
+            self.tell(what);
+        }
+    }
+
+    /// Lets others go on.
+    fn wait(&self) {
+        if self.hook.is_present() { self.tell(Step::Wait) } else { thread::yield_now() }
+    }
+
+    /// Loads CR3 of this CPU.
+    fn load(&self, root: Frame) {
+        let core = self.core(self.cpu());
+        count(&core.tally.root_loads);
+        assert!(self.ram.contains(root.start()), "CR3 names {root}, outside of RAM");
+        let mut caches = core.caches();
+        caches.root = root;
+        caches.drop_local();
+        if Self::FORMAT.root_in_registers() {
+            let levels = Format::Pae.levels();
+            for index in 0..4 {
+                let raw = self.entry(root, index);
+                let legal = Self::FORMAT.read(levels, raw) != Reading::Reserved;
+                assert!(legal, "#GP: CR3 loaded with {root}, whose entry {index} is {raw:#x}");
+                caches.registers[index as usize] = raw;
+            }
+        }
+    }
+
+    fn refuse_ram(&self, at: PhysAddr) {
+        assert!(!self.ram.contains(at), "a device access to physical {at}, which is RAM");
+    }
+}
