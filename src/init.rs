@@ -211,9 +211,21 @@ impl<P: crate::mmu::PagingMode> Sva<crate::machine::Emulated<P>> {
         layout: &Layout<'_>,
         regions: &[Region],
     ) -> Result<Self, Violation> {
-        // SAFETY: 1. and 2. the RAM is a `Vec` of the machine's own, in which no Rust value lives,
-        // and whatever `regions` calls RAM beyond it stops the machine.
-        unsafe { Self::build(machine, layout, regions) }
+        let ram = FrameRange::new(Frame::ZERO, machine.frames()).unwrap_or(FrameRange::EMPTY);
+        let available = MemoryMap::new(regions)?.frames(Usage::Available);
+        if let Some(beyond) = available.clone().find(|frames| !ram.covers(*frames)) {
+            return Err(Violation::NotRam(beyond.first()));
+        }
+        // SAFETY: 1. and 2. the RAM is a `Vec` of the machine's own, in which no Rust value lives, and
+        // `regions` names nothing else as available.
+        let sva = unsafe { Self::build(machine, layout, regions) }?;
+        for cpu in (0..sva.machine.cpus()).filter_map(Cpu::new) {
+            sva.machine.as_cpu(cpu, || {
+                // SAFETY: the sealed root, as for the CPU that built it.
+                unsafe { sva.machine.take_over(sva.half.root) }
+            });
+        }
+        Ok(sva)
     }
 
     /// The machine, to look at and to play the adversary.

@@ -33,8 +33,8 @@
 //! use sva_os::{Sva, Violation};
 //!
 //! # fn main() -> Result<(), Violation> {
-//! let frame = |number| Frame::new(number).unwrap();
-//! let page = |number| Page::new(number).unwrap();
+//! let frame = |number: u32| Frame::new(number).unwrap();
+//! let page = |number: u32| Page::new(number).unwrap();
 //!
 //! // 256 KiB of RAM. The kernel's text is in frame 1; user programs live below 3 GiB.
 //! let ram = [Region { start: 0, length: 64 << 12, usage: Usage::Available }];
@@ -49,7 +49,7 @@
 //!     direct_map: DirectMap { first: page(0xc0000), frames: FrameRange::new(frame(0), 64).unwrap() },
 //!     in_use: &[],
 //! };
-//! let machine = Emulated::<Pae>::new(Config { frames: 64, cpus: 1, ..Config::default() });
+//! let machine = Emulated::<Pae>::new(&Config::new(64, 1));
 //! let sva = Sva::emulate(machine, &layout, &ram)?;
 //!
 //! // A page table, and a page of user data in it.
