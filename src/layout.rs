@@ -111,7 +111,7 @@ impl InUse {
 /// Where everything of the kernel lies when the library takes over.
 #[derive(Clone, Copy, Debug)]
 pub struct Layout<'a> {
-    /// The image, at most [`Segments::LIMIT`] segments, in any order.
+    /// The image, at most [`SEGMENT_LIMIT`] segments, in any order.
     pub image: &'a [Segment],
     /// Where user programs live; may be empty. Whole entries of a root: a multiple of 4 MiB
     /// with [`TwoLevel`](crate::mmu::TwoLevel), of 1 GiB with [`Pae`](crate::mmu::Pae). All else is
@@ -123,18 +123,18 @@ pub struct Layout<'a> {
     pub in_use: &'a [InUse],
 }
 
+/// The most segments that an image may have.
+pub const SEGMENT_LIMIT: usize = 8;
+
 /// The image's segments, kept for the audit.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Segments {
-    list: [Option<Segment>; Self::LIMIT],
+    list: [Option<Segment>; SEGMENT_LIMIT],
 }
 
 impl Segments {
-    /// The most segments that an image may have.
-    pub(crate) const LIMIT: usize = 8;
-
     pub(crate) fn new(image: &[Segment]) -> Result<Self, Violation> {
-        let mut list = [None; Self::LIMIT];
+        let mut list = [None; SEGMENT_LIMIT];
         if image.len() > list.len() {
             return Err(Violation::TooManySegments(u32::try_from(image.len()).unwrap_or(u32::MAX)));
         }

@@ -1,6 +1,6 @@
 //! Page tables: the intrinsics that change what the MMU does.
 //!
-//! * [`tables`]: declare and remove; [`retype`](Sva::retype): every other change of a kind;
+//! * [`tables`]: declare and remove; [`retype`](crate::Sva::retype): every other change of a kind;
 //! * [`leaf`], [`link`]: entries of the two sorts; [`batch`]: many leaves of one table; [`root`], [`loaded`]: CR3 and translations;
 //! * [`tlb`], [`clock`]: who may remember what, and until when;
 //! * [`kernel_half`]: the half that no client changes;
