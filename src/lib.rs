@@ -70,7 +70,10 @@
 #![no_std]
 #![cfg_attr(
     not(feature = "emulated"),
-    allow(dead_code, reason = "without a machine nothing constructs the handle; the one on hardware is to come")
+    allow(
+        dead_code,
+        reason = "without a machine nothing constructs the handle; the one on hardware is to come"
+    )
 )]
 
 #[cfg(feature = "emulated")]

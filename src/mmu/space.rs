@@ -27,12 +27,11 @@ pub struct AddressSpace<'s, M: Machine> {
     root: Frame,
 }
 
-/// A table that a call made, and where it hangs.
+/// Where a table hangs that a call made.
 #[derive(Clone, Copy)]
 struct Made {
     parent: Frame,
     index: u32,
-    table: Frame,
 }
 
 /// Tables between a root and a leaf, of any mode.
@@ -200,7 +199,7 @@ impl<'s, M: Machine> AddressSpace<'s, M> {
                 Entry::Leaf(_) => unmapped(self.sva.unmap(table, index)?),
                 Entry::Table(child) => {
                     self.empty(child, level.saturating_sub(1), source, unmapped)?;
-                    self.unmake(Made { parent: table, index, table: child }, source)?;
+                    self.unmake(Made { parent: table, index }, source)?;
                 }
                 Entry::Empty | Entry::Illegal => {}
             }
@@ -254,7 +253,7 @@ impl<'s, M: Machine> AddressSpace<'s, M> {
                         return Err(violation);
                     }
                     if let Some(place) = places.next() {
-                        *place = Some(Made { parent, index, table });
+                        *place = Some(Made { parent, index });
                     }
                     table
                 }
