@@ -211,3 +211,6 @@ impl PhysAddr {
         Self(self.0.wrapping_add(bytes))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -47,6 +47,8 @@ pub enum Finding {
     KernelHalf(Frame, u32),
     /// Invariant 8: CR3 of this CPU is not a root, or not the one on record.
     Root(Frame),
+    /// Invariant 9: this CPU is said to have flushed later than now.
+    FlushTime(Cpu),
     /// Invariant 10: a frame that is free, or was never mapped, has a stamp that says it may be cached.
     Stamp(Frame),
     /// A frame is busy though no intrinsic is at work, or sealed though its kind never is, or the reverse.
@@ -63,6 +65,7 @@ impl Finding {
             Finding::Parent(_) => 6,
             Finding::KernelHalf(..) => 7,
             Finding::Root(_) => 8,
+            Finding::FlushTime(_) => 9,
             Finding::Stamp(_) => 10,
         }
     }
@@ -99,25 +102,38 @@ impl<M: Machine> Sva<M> {
         let _quiet = self.quiet();
         let mut summary = Summary::default();
         self.audit_kernel_half(&mut summary)?;
-        self.audit_loads()?;
+        self.audit_cpus()?;
         for frame in self.all_frames() {
             self.audit_frame(frame, &mut summary)?;
         }
+        if !scratch.is_empty() {
+            self.recount_all(scratch)?;
+            self.audit_records()?;
+        }
+        Ok(summary)
+    }
+
+    /// Invariant 5, as many frames at a time as `scratch` has words.
+    fn recount_all(&self, scratch: &mut [u32]) -> Result<(), Finding> {
         let mut first = Frame::ZERO;
         loop {
             let left = self.frames.count().saturating_sub(first.number());
             let count = u32::try_from(scratch.len()).unwrap_or(u32::MAX).min(left);
             let Some(frames) = FrameRange::new(first, count).filter(|frames| !frames.is_empty()) else {
-                return Ok(summary);
+                return Ok(());
             };
             self.recount(frames, scratch)?;
-            let Some(next) = first.checked_add(count) else { return Ok(summary) };
+            let Some(next) = first.checked_add(count) else { return Ok(()) };
             first = next;
         }
     }
 
     fn all_frames(&self) -> impl Iterator<Item = Frame> {
         (0..self.frames.count()).filter_map(Frame::new)
+    }
+
+    fn all_cpus(&self) -> impl Iterator<Item = Cpu> {
+        (0..self.machine.cpus()).filter_map(Cpu::new)
     }
 
     fn word(&self, frame: Frame) -> Word {
@@ -137,7 +153,7 @@ impl<M: Machine> Sva<M> {
             self.frames,
             &self.machine,
             &mut |slot: Slot, expected: Expected| {
-                let raw = M::Mode::without_history(self.raw(slot.table, slot.index));
+                let raw = M::Mode::at_rest(slot.level, self.raw(slot.table, slot.index));
                 if raw != expected.encode::<M::Mode>(slot.level) {
                     return Err(Finding::KernelHalf(slot.table, slot.index));
                 }
@@ -148,34 +164,65 @@ impl<M: Machine> Sva<M> {
         )
     }
 
-    /// Invariant 8, as far as it is not a count.
-    fn audit_loads(&self) -> Result<(), Finding> {
+    /// Invariant 8 on this CPU, and that no CPU's flush lies in the future: it would never be asked for
+    /// another.
+    fn audit_cpus(&self) -> Result<(), Finding> {
         let root = self.machine.root();
         if self.word(root).kind() != Kind::Root
             || self.loaded.get(&self.machine, self.machine.cpu()) != Some(root)
         {
             return Err(Finding::Root(root));
         }
+        let now = self.clock.now(&self.machine);
+        let ahead = |cpu: &Cpu| self.clock.flushed(&self.machine, *cpu).is_after(now);
+        self.all_cpus().find(ahead).map_or(Ok(()), |cpu| Err(Finding::FlushTime(cpu)))
+    }
+
+    /// Invariant 8 on the other CPUs, once the counts are known to be right.
+    fn audit_records(&self) -> Result<(), Finding> {
+        for cpu in self.all_cpus() {
+            let root = self.loaded.get(&self.machine, cpu).unwrap_or(Frame::ZERO);
+            if self.word(root).kind() != Kind::Root {
+                return Err(Finding::Root(root));
+            }
+        }
         Ok(())
+    }
+
+    /// What init made of `frame`, if the handle itself says so: the image, and the library's own.
+    fn kind_at_boot(&self, frame: Frame) -> Option<Kind> {
+        let segment = self.half.segments.iter().find(|segment| segment.frames.contains(frame));
+        if let Some(segment) = segment {
+            Some(segment.role.kind())
+        } else if frame == self.half.root {
+            Some(Kind::Root)
+        } else if self.half.tables.contains(frame) {
+            Some(Kind::KernelTable)
+        } else if self.frames.lies_in(frame) || self.clock.lies_in(frame) {
+            Some(Kind::Monitor)
+        } else {
+            None
+        }
     }
 
     /// All about one frame that needs no recount.
     fn audit_frame(&self, frame: Frame, summary: &mut Summary) -> Result<(), Finding> {
         let word = self.word(frame);
         let kind = word.kind();
-        let at_boot = frame == self.half.root
-            || matches!(
-                kind,
-                Kind::Heap
-                    | Kind::Image
-                    | Kind::Code
-                    | Kind::Kept
-                    | Kind::Stack
-                    | Kind::Monitor
-                    | Kind::Descriptor
-                    | Kind::KernelTable
-            );
-        if word.is_busy() || word.is_sealed() != at_boot {
+        let sound = match self.kind_at_boot(frame) {
+            Some(expected) => kind == expected && word.is_sealed() && !word.is_busy(),
+            None => match kind {
+                Kind::Heap | Kind::Kept => word.is_sealed() && !word.is_busy(),
+                Kind::Image
+                | Kind::Code
+                | Kind::Stack
+                | Kind::Monitor
+                | Kind::Descriptor
+                | Kind::KernelTable => false,
+                _ => !word.is_sealed() && !word.is_busy(),
+            },
+        };
+        if !sound {
             return Err(Finding::Word(frame));
         }
         self.audit_stamp(frame, word)?;
@@ -209,7 +256,7 @@ impl<M: Machine> Sva<M> {
                 }
                 Entry::Empty | Entry::Illegal => return Err(Finding::Entry(frame, index)),
             };
-            let same = M::Mode::without_history(raw) == expected;
+            let same = M::Mode::at_rest(level, raw) == expected;
             if same { Ok(()) } else { Err(Finding::Entry(frame, index)) }
         })
     }
@@ -217,15 +264,14 @@ impl<M: Machine> Sva<M> {
     /// Invariants 6 and 10 at `frame`.
     fn audit_stamp(&self, frame: Frame, word: Word) -> Result<(), Finding> {
         let is_table = word.kind().level().is_some();
-        let cpus = || (0..self.machine.cpus()).filter_map(Cpu::new);
         match self.frames.stamp(&self.machine, frame) {
             Stamp::Clean => {}
             Stamp::Linked { .. } if is_table && word.writable() == 1 => return Ok(()),
             Stamp::Linked { .. } => return Err(Finding::Parent(frame)),
             Stamp::Dropped(time) => {
-                let future = time.is_after(self.clock.now(&self.machine));
+                let impossible = !time.is_shown() || time.is_after(self.clock.now(&self.machine));
                 let flushed = |cpu| self.clock.flushed(&self.machine, cpu).is_after(time);
-                if future || (word.kind() == Kind::Free && !cpus().all(flushed)) {
+                if impossible || (word.kind() == Kind::Free && !self.all_cpus().all(flushed)) {
                     return Err(Finding::Stamp(frame));
                 }
             }
@@ -237,7 +283,7 @@ impl<M: Machine> Sva<M> {
     fn audit_root(&self, root: Frame) -> Result<(), Finding> {
         let kernel = (0..M::Mode::ROOT_ENTRIES).filter(|index| !self.half.is_user_entry::<M::Mode>(*index));
         for index in kernel {
-            let same = |frame| M::Mode::without_history(self.raw(frame, index));
+            let same = |frame| M::Mode::at_rest(M::Mode::LEVELS, self.raw(frame, index));
             if same(root) != same(self.half.root) {
                 return Err(Finding::KernelHalf(root, index));
             }
@@ -286,7 +332,7 @@ impl<M: Machine> Sva<M> {
                 *word = Word::from_bits(*word).with(uses).bits();
             }
         };
-        for cpu in (0..self.machine.cpus()).filter_map(Cpu::new) {
+        for cpu in self.all_cpus() {
             if let Some(root) = self.loaded.get(&self.machine, cpu) {
                 add(root, Uses::LOAD);
             }
@@ -312,3 +358,6 @@ impl<M: Machine> Sva<M> {
         Ok(())
     }
 }
+
+#[cfg(all(test, feature = "emulated"))]
+mod tests;

@@ -233,3 +233,6 @@ impl<P: crate::mmu::PagingMode> Sva<crate::machine::Emulated<P>> {
         &self.machine
     }
 }
+
+#[cfg(all(test, feature = "emulated"))]
+pub(crate) mod tests;

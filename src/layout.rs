@@ -166,6 +166,7 @@ impl Layout<'_> {
                 return Err(Violation::NoImage(index));
             }
             self.check_kernel_pages(pages)?;
+            self.check_kernel_pages(with_guards(segment, pages)?)?;
             self.check_alone(index, segment, pages)?;
             self.check_against_direct_map(segment, pages)?;
         }
@@ -238,3 +239,6 @@ fn with_guards(segment: &Segment, pages: PageRange) -> Result<PageRange, Violati
     PageRange::new(guards.first(), guards.count().saturating_add(pages.count()))
         .ok_or(Violation::RangeTooLong(pages.count()))
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

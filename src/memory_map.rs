@@ -73,3 +73,6 @@ impl<'a> MemoryMap<'a> {
         self.frames(Usage::Available).map(FrameRange::end).max().unwrap_or(0)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -193,3 +193,6 @@ impl Progress {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -123,3 +123,6 @@ impl Kind {
         matches!(self, Kind::KernelData | Kind::UserData | Kind::Dma)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,3 +14,6 @@ pub(crate) mod table;
 pub(crate) mod word;
 
 pub use kind::Kind;
+
+#[cfg(all(test, loom))]
+mod loom_tests;

@@ -32,6 +32,11 @@ impl Time {
         self.0
     }
 
+    /// Whether a clock ever shows it: only odd times.
+    pub(crate) const fn is_shown(self) -> bool {
+        self.0 & 1 != 0
+    }
+
     /// How far this is past `earlier`, round the circle.
     pub(crate) const fn since(self, earlier: Self) -> u32 {
         self.0.wrapping_sub(earlier.0) & MASK
@@ -86,3 +91,6 @@ impl Stamp {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -42,6 +42,12 @@ impl Frames {
         self.count
     }
 
+    /// Whether the table itself lies in `frame`, all or in part.
+    pub(crate) const fn lies_in(self, frame: Frame) -> bool {
+        let last = self.base.plus(self.count.wrapping_mul(ENTRY_BYTES).wrapping_sub(1)).containing();
+        self.base.containing().number() <= frame.number() && frame.number() <= last.number()
+    }
+
     /// Where the entry of `frame` lies, or `None` past the end.
     #[inline(always)]
     fn entry(self, frame: Frame) -> Option<PhysAddr> {
@@ -92,7 +98,12 @@ impl Frames {
                 return Err(diagnose(frame, word, kind));
             };
             if !fits(word) || next.overflowed() {
-                return Err(diagnose(frame, word, kind));
+                let full = word.is(kind) && next.overflowed();
+                return Err(if full {
+                    Violation::TooManyMappings(frame)
+                } else {
+                    diagnose(frame, word, kind)
+                });
             }
             // SAFETY: 1. and 2. as in `word`.
             match unsafe { ram.compare_exchange(at, word.bits(), next.bits()) } {
@@ -229,8 +240,6 @@ fn diagnose(frame: Frame, word: Word, wanted: Kind) -> Violation {
                 Violation::FrameBusy(frame)
             } else if word.is_sealed() {
                 Violation::FrameSealed(frame)
-            } else if word.with(Uses::WRITE).overflowed() {
-                Violation::TooManyMappings(frame)
             } else {
                 match (kind, counted) {
                     (Kind::Root, true) => Violation::RootInUse(frame),
@@ -252,3 +261,6 @@ fn diagnose(frame: Frame, word: Word, wanted: Kind) -> Violation {
         (_, _) => Violation::NotRetypable(frame),
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -174,3 +174,6 @@ impl core::fmt::Debug for Word {
         write!(f, " total {} writable {}", self.total(), self.writable())
     }
 }
+
+#[cfg(test)]
+mod tests;

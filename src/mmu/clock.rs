@@ -10,7 +10,7 @@
 //! stamp and one CPU's flush time, and renews what is older than a quarter of the circle. With
 //! 2^20 frames at most, nothing ever gets much older than that quarter.
 
-use crate::address::{FRAME_BYTES, PhysAddr};
+use crate::address::{FRAME_BYTES, Frame, PhysAddr};
 use crate::frame::stamp::Time;
 use crate::machine::{Cpu, Memory};
 use static_assertions::const_assert;
@@ -33,6 +33,11 @@ impl Clock {
     /// 2. Nothing but this clock's own methods writes the frame from now on.
     pub(crate) const unsafe fn new(base: PhysAddr) -> Self {
         Self { base }
+    }
+
+    /// Whether the clock lies in `frame`.
+    pub(crate) const fn lies_in(self, frame: Frame) -> bool {
+        self.base.containing().number() == frame.number()
     }
 
     /// Where the flush time of `cpu` lies.
@@ -84,3 +89,6 @@ impl Clock {
         Time::of_clock(unsafe { ram.load(self.flush_time(cpu)) })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -184,3 +184,6 @@ fn span<P: PagingMode>(level: u8, first: u32, index: u32) -> Option<PageRange> {
     let first = first.checked_add(index.checked_shl(bits)?)?;
     PageRange::new(Page::new(first)?, 1u32.checked_shl(bits)?)
 }
+
+#[cfg(test)]
+mod tests;

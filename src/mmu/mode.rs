@@ -180,6 +180,9 @@ pub trait PagingMode: Sealed + Copy + Send + Sync + core::fmt::Debug + 'static {
     /// `raw`, a leaf, with accessed and dirty clear.
     fn without_history(raw: Self::Raw) -> Self::Raw;
 
+    /// `raw`, an entry of a table or root of `level`, without what a CPU notes there by itself.
+    fn at_rest(level: u8, raw: Self::Raw) -> Self::Raw;
+
     /// `raw`, a leaf, with accessed and dirty as they are set in `history`, another.
     fn with_history(raw: Self::Raw, history: Self::Raw) -> Self::Raw;
 }
@@ -223,3 +226,6 @@ impl<P: PagingMode> Geometry for P {}
 const fn span_bits(level: u8, index_bits: u32) -> u32 {
     (level as u32).saturating_sub(1).saturating_mul(index_bits)
 }
+
+#[cfg(all(test, feature = "emulated"))]
+mod tests;

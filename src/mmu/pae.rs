@@ -4,7 +4,7 @@
 //! PAE has CMPXCHG8B, so an entry is read and written whole.
 
 use super::mode::{Entry, Half, Leaf, PagingMode, Rights};
-use super::two_level::{Flags, decode_word, leaf_word, link_word};
+use super::two_level::{Flags, decode_word, history_of, leaf_word, link_word};
 use crate::address::{Frame, PhysAddr};
 use crate::machine::{Word, sealed::Sealed};
 
@@ -69,7 +69,15 @@ impl PagingMode for Pae {
         raw & !u64::from(Flags::HISTORY.bits())
     }
 
+    fn at_rest(level: u8, raw: u64) -> u64 {
+        // A PDPTE has neither bit: both are reserved.
+        if level == Self::LEVELS { raw } else { raw & !u64::from(history_of(level).bits()) }
+    }
+
     fn with_history(raw: u64, history: u64) -> u64 {
         raw | history & u64::from(Flags::HISTORY.bits())
     }
 }
+
+#[cfg(test)]
+mod tests;

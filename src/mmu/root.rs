@@ -4,7 +4,7 @@ use super::mode::{Entry, Geometry, Leaf, PagingMode};
 use crate::address::{Frame, Page};
 use crate::frame::Kind;
 use crate::frame::word::Uses;
-use crate::machine::{Machine, Word};
+use crate::machine::Machine;
 use crate::mmu::entry::{Raw, entry_address};
 use crate::sva::{Held, Sva};
 use crate::violation::Violation;
@@ -144,6 +144,6 @@ impl<M: Machine> Held<'_, M> {
         let entry = if level == M::Mode::LEVELS { self.root_entry(index)? } else { self.entry(index)? };
         // Accessed bits come and go by themselves; a table's link has no other history.
         let raw = entry.load();
-        Ok(if level == 1 || raw == Raw::<M>::ZERO { raw } else { M::Mode::without_history(raw) })
+        Ok(if level == 1 { raw } else { M::Mode::at_rest(level, raw) })
     }
 }

@@ -109,3 +109,6 @@ impl<M: Machine> Sva<M> {
         }
     }
 }
+
+#[cfg(all(test, feature = "emulated"))]
+mod tests;

@@ -65,6 +65,11 @@ pub(crate) const fn decode_word(level: u8, word: u32, execute: bool) -> Entry {
     }
 }
 
+/// The bits that a CPU sets by itself in an entry of a table of `level` that has them.
+pub(crate) const fn history_of(level: u8) -> Flags {
+    if level == 1 { Flags::HISTORY } else { Flags::ACCESSED }
+}
+
 impl Sealed for TwoLevel {}
 
 impl PagingMode for TwoLevel {
@@ -99,7 +104,14 @@ impl PagingMode for TwoLevel {
         raw & !Flags::HISTORY.bits()
     }
 
+    fn at_rest(level: u8, raw: u32) -> u32 {
+        raw & !history_of(level).bits()
+    }
+
     fn with_history(raw: u32, history: u32) -> u32 {
         raw | history & Flags::HISTORY.bits()
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

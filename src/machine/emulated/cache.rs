@@ -81,6 +81,12 @@ impl Caches {
         }
     }
 
+    /// Sets D in the TLB's entry for `page`.
+    pub(super) fn set_dirty(&mut self, page: Page, translation: Translation) {
+        self.translations.retain(|entry| *entry != (page, translation));
+        self.insert(page, Translation { dirty: true, ..translation });
+    }
+
     /// What a load of CR3 drops.
     pub(super) fn drop_local(&mut self) {
         self.translations.retain(|(_, translation)| translation.global);

@@ -5,8 +5,9 @@
 
 use crate::address::{Frame, Page};
 use crate::mmu::PagingMode;
+use core::sync::atomic::{AtomicU64, Ordering};
 
-const PRESENT: u64 = 1 << 0;
+pub(super) const PRESENT: u64 = 1 << 0;
 const WRITE: u64 = 1 << 1;
 const USER: u64 = 1 << 2;
 pub(super) const ACCESSED: u64 = 1 << 5;
@@ -124,6 +125,19 @@ impl Format {
             Self::Pae | Self::FourLevel => 0x1ff,
         };
         page.number() >> self.span_bits(level) & mask
+    }
+
+    /// An entry of a table, as RAM holds it. Outside of RAM, all ones.
+    #[inline(always)]
+    pub(super) fn entry(self, table: Option<&[AtomicU64; 512]>, index: u32) -> u64 {
+        let index = index as usize;
+        match (table, self.entry_bytes()) {
+            (Some(words), 8) => words[index % 512].load(Ordering::Acquire),
+            (Some(words), _) => {
+                words[index / 2 % 512].load(Ordering::Acquire) >> (index % 2 * 32) & u64::from(u32::MAX)
+            }
+            (None, bytes) => u64::MAX >> (64 - 8 * bytes),
+        }
     }
 
     /// Reads an entry of a table of `level`.

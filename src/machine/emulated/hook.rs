@@ -46,6 +46,8 @@ pub struct Event {
     pub cpu: Cpu,
     /// What it does.
     pub what: Step,
+    /// The digest of RAM before it.
+    pub ram: u64,
 }
 
 impl fmt::Display for Event {

@@ -70,7 +70,7 @@ impl<P: PagingMode> Machine for Emulated<P> {
                 Flag::Clear => return false,
                 Flag::Interrupted if delivers_for(current()) => return false,
                 // Another thread runs an interrupt for this CPU: it goes on when that has ended.
-                Flag::Interrupted => self.wait(),
+                Flag::Interrupted => self.pause(),
             }
         }
     }
@@ -92,7 +92,7 @@ impl<P: PagingMode> Machine for Emulated<P> {
             count(&core.tally.deferred);
             let deferred = core.deferred_in_a_row.fetch_add(1, Ordering::Relaxed);
             assert!(deferred < MOST_DEFERRED, "CPU {} never takes an interrupt", cpu.number());
-            self.wait();
+            self.pause();
             return;
         }
         core.deferred_in_a_row.store(0, Ordering::Relaxed);
@@ -112,7 +112,7 @@ impl<P: PagingMode> Machine for Emulated<P> {
     unsafe fn take_over(&self, root: Frame) {
         self.step(Step::LoadRoot(root));
         self.core(self.cpu()).caches().global_pages = false;
-        self.load(root);
+        self.write_cr3(root);
         self.core(self.cpu()).caches().drop_all();
     }
 
@@ -122,7 +122,7 @@ impl<P: PagingMode> Machine for Emulated<P> {
 
     unsafe fn load_root(&self, root: Frame) {
         self.step(Step::LoadRoot(root));
-        self.load(root);
+        self.write_cr3(root);
     }
 
     fn invalidate_page(&self, page: Page) {
@@ -195,13 +195,14 @@ impl<P: PagingMode> Emulated<P> {
         }
     }
 
-    /// Lets others go on.
-    fn wait(&self) {
+    /// Lets other CPUs go on: for a body of a [`Schedule`](super::Schedule) that tries again until
+    /// another has done something.
+    pub fn pause(&self) {
         if self.hook.is_present() { self.tell(Step::Wait) } else { thread::yield_now() }
     }
 
     /// Loads CR3 of this CPU.
-    fn load(&self, root: Frame) {
+    fn write_cr3(&self, root: Frame) {
         let core = self.core(self.cpu());
         count(&core.tally.root_loads);
         assert!(self.ram.contains(root.start()), "CR3 names {root}, outside of RAM");
@@ -223,3 +224,6 @@ impl<P: PagingMode> Emulated<P> {
         assert!(!self.ram.contains(at), "a device access to physical {at}, which is RAM");
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,6 +16,27 @@
 //! So a test proposes, the machine does what such a CPU would, and all of it can be repeated. The
 //! walker reads the tables by the Intel manual and shares no code with the library's encoders.
 //!
+//! ```
+//! use sva_os::address::{Page, PhysAddr, VirtAddr};
+//! use sva_os::machine::{Cpu, Emulated, emulated::Config};
+//! use sva_os::mmu::{Half, TwoLevel};
+//!
+//! let machine = Emulated::<TwoLevel>::new(&Config::new(64, 1));
+//! let (cpu, page) = (Cpu::new(0).unwrap(), Page::new(5).unwrap());
+//! // CR3 is zero at power-on: frame 0 is the directory. It links frame 1, which maps page 5 to frame 2.
+//! machine.poke(PhysAddr::new(0), 0x1007_u32);
+//! machine.poke(PhysAddr::new(0x1014), 0x2007_u32);
+//! assert!(machine.fill_nth(cpu, page, 0));
+//! // The entry is cleared, but the TLB has it still: a store goes to frame 2.
+//! machine.poke(PhysAddr::new(0x1014), 0_u32);
+//! machine.store_through(cpu, VirtAddr::new(0x5000), 7_u32, Half::User, 0).unwrap();
+//! assert_eq!(machine.peek::<u32>(PhysAddr::new(0x2000)), 7);
+//! assert_eq!(machine.outcomes(cpu, page).len(), 1);
+//! // Without it, all that is left is a page fault.
+//! machine.evict(cpu, machine.cached_count(cpu) - 1);
+//! assert!(machine.store_through(cpu, VirtAddr::new(0x5000), 8_u32, Half::User, 0).is_err());
+//! ```
+//!
 //! Several CPUs are several threads, each inside [`as_cpu`](Emulated::as_cpu), or one that changes
 //! roles. [`Schedule`] runs them one step at a time, and [`explore`] in every order with so many
 //! preemptions. All of memory is sequentially consistent here: store buffers are not emulated.
@@ -27,21 +48,30 @@
     clippy::panic,
     reason = "test equipment: it runs on the host, and a panic is how it reports a bug"
 )]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "in a test it is an assertion"))]
 
+mod access;
 mod cache;
 mod cpu;
 mod device;
+#[cfg(test)]
+mod fixture;
 mod format;
 mod hook;
 mod instructions;
+mod outcome;
 mod ram;
+mod schedule;
+mod turns;
 mod walk;
 
+pub use access::{Access, PageFault, Use};
 pub use cache::{Structure, Translation};
 pub use cpu::Counters;
 pub use device::{DeviceAccess, Devices, Direction, Register};
 pub use format::Allowed;
 pub use hook::{Event, Hook, Step};
+pub use schedule::{Failure, Run, Schedule, Switch, explore};
 pub use walk::{End, Start, Walk};
 
 use crate::address::{FRAME_LIMIT, Frame, Page, PhysAddr};
@@ -273,7 +303,7 @@ impl<P: PagingMode> Emulated<P> {
 
     #[cold]
     fn tell(&self, what: Step) {
-        self.hook.call(Event { cpu: self.current_cpu(), what });
+        self.hook.call(Event { cpu: self.current_cpu(), what, ram: self.ram.digest() });
     }
 }
 
@@ -299,3 +329,6 @@ impl<P: PagingMode> fmt::Debug for Emulated<P> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

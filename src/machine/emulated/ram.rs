@@ -3,7 +3,9 @@
 use crate::address::{FRAME_BYTES, Frame, FrameRange, PhysAddr};
 use crate::machine::Word;
 use core::mem::MaybeUninit;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::ops::Range;
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::boxed::Box;
 use std::vec::Vec;
 
 const WORDS_PER_FRAME: usize = FRAME_BYTES as usize / 8;
@@ -16,25 +18,36 @@ const WORDS_PER_FRAME: usize = FRAME_BYTES as usize / 8;
 pub(super) struct Ram {
     // A `Vec`, not a `Box`: moving it leaves pointers that were made from its base good.
     words: Vec<AtomicU64>,
+    /// The first of `words` at a multiple of a frame's size; RAM begins there.
+    base: usize,
     digest: AtomicU64,
-    lent: Vec<AtomicBool>,
+    /// One of the three states below for each frame.
+    states: Vec<AtomicU8>,
     any_lent: AtomicBool,
 }
+
+/// Never written: all zero.
+const UNTOUCHED: u8 = 0;
+const WRITTEN: u8 = 1;
+/// Rust may hold a borrow of it.
+const LENT: u8 = 2;
 
 impl Ram {
     /// `frames` frames of zeroes.
     pub(super) fn new(frames: u32) -> Self {
         let frames = frames as usize;
+        let words = zeroes((frames + 1) * WORDS_PER_FRAME);
         Self {
-            words: (0..frames * WORDS_PER_FRAME).map(|_| AtomicU64::new(0)).collect(),
+            base: words.as_ptr().align_offset(FRAME_BYTES as usize),
+            words,
             digest: AtomicU64::new(0),
-            lent: (0..frames).map(|_| AtomicBool::new(false)).collect(),
+            states: (0..frames).map(|_| AtomicU8::new(UNTOUCHED)).collect(),
             any_lent: AtomicBool::new(false),
         }
     }
 
     pub(super) fn frames(&self) -> u32 {
-        self.lent.len() as u32
+        self.states.len() as u32
     }
 
     pub(super) fn contains(&self, at: PhysAddr) -> bool {
@@ -46,17 +59,28 @@ impl Ram {
     }
 
     /// The digest, from the words alone.
-    pub(super) fn recomputed_digest(&self) -> u64 {
-        let frames = (0..self.lent.len()).map(|frame| {
-            let lent = self.lent[frame].load(Ordering::Relaxed);
-            if lent { lent_share(frame) } else { self.frame_share(frame) }
+    #[cfg(test)]
+    fn recomputed_digest(&self) -> u64 {
+        let shares = (0..self.states.len()).map(|frame| match self.state(frame) {
+            LENT => lent_share(frame),
+            _ => self.frame_share(frame),
         });
-        frames.fold(0, |digest, share| digest ^ share)
+        shares.fold(0, |digest, share| digest ^ share)
     }
 
     fn frame_share(&self, frame: usize) -> u64 {
-        let words = frame * WORDS_PER_FRAME..(frame + 1) * WORDS_PER_FRAME;
-        words.fold(0, |digest, index| digest ^ share(index, self.words[index].load(Ordering::Relaxed)))
+        let words = words_of(frame);
+        words.fold(0, |digest, index| digest ^ share(index, self.word(index).load(Ordering::Relaxed)))
+    }
+
+    #[inline(always)]
+    fn state(&self, frame: usize) -> u8 {
+        self.states[frame].load(Ordering::Acquire)
+    }
+
+    #[inline(always)]
+    fn word(&self, index: usize) -> &AtomicU64 {
+        &self.words[self.base + index]
     }
 
     /// The word that holds the `W` at `at`, by its index, and the shift of the value in it.
@@ -67,7 +91,7 @@ impl Ram {
             misaligned(at, W::BYTES);
         }
         let index = (address / 8) as usize;
-        if index >= self.words.len() {
+        if index >= self.states.len() * WORDS_PER_FRAME {
             outside(at);
         }
         (index, address % 8 * 8)
@@ -76,27 +100,27 @@ impl Ram {
     /// Moves the digest on: `index` held `old` and now holds `new`.
     #[inline(always)]
     fn changed(&self, index: usize, old: u64, new: u64) {
-        if old != new && !(self.any_lent.load(Ordering::Relaxed) && self.is_lent(index / WORDS_PER_FRAME)) {
-            self.digest.fetch_xor(share(index, old) ^ share(index, new), Ordering::Relaxed);
+        let state = &self.states[index / WORDS_PER_FRAME];
+        match state.load(Ordering::Relaxed) {
+            _ if old == new => return,
+            WRITTEN => {}
+            LENT => return,
+            _ => state.store(WRITTEN, Ordering::Release),
         }
-    }
-
-    #[cold]
-    fn is_lent(&self, frame: usize) -> bool {
-        self.lent[frame].load(Ordering::Relaxed)
+        self.digest.fetch_xor(share(index, old) ^ share(index, new), Ordering::Relaxed);
     }
 
     #[inline(always)]
     pub(super) fn load<W: Word>(&self, at: PhysAddr) -> W {
         let (index, shift) = self.find::<W>(at);
-        W::truncate(self.words[index].load(Ordering::Acquire) >> shift)
+        W::truncate(self.word(index).load(Ordering::Acquire) >> shift)
     }
 
     #[inline(always)]
     pub(super) fn exchange<W: Word>(&self, at: PhysAddr, value: W) -> W {
         let (index, shift) = self.find::<W>(at);
         if W::BYTES == 8 {
-            let old = self.words[index].swap(value.into(), Ordering::SeqCst);
+            let old = self.word(index).swap(value.into(), Ordering::SeqCst);
             self.changed(index, old, value.into());
             return W::truncate(old);
         }
@@ -120,7 +144,7 @@ impl Ram {
     #[inline(always)]
     fn update<W: Word>(&self, index: usize, shift: u32, new: impl Fn(W) -> Option<W>) -> Result<W, W> {
         let mask = (u64::MAX >> (64 - 8 * W::BYTES)) << shift;
-        let word = &self.words[index];
+        let word = self.word(index);
         let mut whole = word.load(Ordering::SeqCst);
         loop {
             let found = W::truncate(whole >> shift);
@@ -140,20 +164,23 @@ impl Ram {
     pub(super) fn zero(&self, frame: Frame) {
         self.find::<u64>(frame.start());
         let number = frame.number() as usize;
-        let first = number * WORDS_PER_FRAME;
-        if self.lent[number].load(Ordering::Acquire) {
-            // The borrower may have left bytes that are not initialised: they are not read.
-            for word in &self.words[first..first + WORDS_PER_FRAME] {
-                word.store(0, Ordering::Release);
+        match self.state(number) {
+            UNTOUCHED => {}
+            LENT => {
+                // The borrower may have left bytes that are not initialised: they are not read.
+                for index in words_of(number) {
+                    self.word(index).store(0, Ordering::Release);
+                }
+                self.digest.fetch_xor(lent_share(number), Ordering::Relaxed);
+                self.states[number].store(WRITTEN, Ordering::Release);
             }
-            self.digest.fetch_xor(lent_share(number), Ordering::Relaxed);
-            self.lent[number].store(false, Ordering::Release);
-            return;
-        }
-        for index in first..first + WORDS_PER_FRAME {
-            if self.words[index].load(Ordering::Acquire) != 0 {
-                let old = self.words[index].swap(0, Ordering::SeqCst);
-                self.changed(index, old, 0);
+            _ => {
+                for index in words_of(number) {
+                    if self.word(index).load(Ordering::Acquire) != 0 {
+                        let old = self.word(index).swap(0, Ordering::SeqCst);
+                        self.changed(index, old, 0);
+                    }
+                }
             }
         }
     }
@@ -198,14 +225,14 @@ impl Ram {
         }
         for frame in frames.iter() {
             let number = frame.number() as usize;
-            if !self.lent[number].load(Ordering::Acquire) {
+            if self.state(number) != LENT {
                 let share = self.frame_share(number) ^ lent_share(number);
                 self.digest.fetch_xor(share, Ordering::Relaxed);
-                self.lent[number].store(true, Ordering::Release);
+                self.states[number].store(LENT, Ordering::Release);
             }
         }
         self.any_lent.fetch_or(!frames.is_empty(), Ordering::Release);
-        let base = self.words.as_ptr().cast::<MaybeUninit<u8>>().cast_mut();
+        let base = self.words.as_ptr().wrapping_add(self.base).cast::<MaybeUninit<u8>>().cast_mut();
         let first = base.wrapping_add(frames.first().number() as usize * FRAME_BYTES as usize);
         core::ptr::slice_from_raw_parts_mut(first, frames.count() as usize * FRAME_BYTES as usize)
     }
@@ -213,38 +240,58 @@ impl Ram {
     /// Refuses an access by anybody but the library to a frame that Rust may hold a borrow of.
     #[inline(always)]
     pub(super) fn refuse_lent(&self, at: PhysAddr) {
-        if self.any_lent.load(Ordering::Relaxed) && self.contains(at) && self.is_lent(frame_index(at)) {
+        if self.any_lent.load(Ordering::Relaxed) && self.contains(at) && self.state(frame_index(at)) == LENT {
             lent_out(at);
         }
     }
 
-    /// What the MMU reads at `at`: outside of RAM, all ones.
+    /// The frame as the MMU reads it; `None` outside of RAM.
     #[inline(always)]
-    pub(super) fn entry<const BYTES: u32>(&self, at: PhysAddr) -> u64 {
-        self.refuse_lent(at);
-        match self.words.get((at.get() / 8) as usize) {
-            None => u64::MAX >> (64 - 8 * BYTES),
-            Some(word) if BYTES == 8 => word.load(Ordering::Acquire),
-            Some(word) => word.load(Ordering::Acquire) >> (at.get() % 8 * 8) & u64::from(u32::MAX),
-        }
+    pub(super) fn table(&self, frame: Frame) -> Option<&[AtomicU64; WORDS_PER_FRAME]> {
+        self.refuse_lent(frame.start());
+        let number = frame.number() as usize;
+        let first = self.base + number * WORDS_PER_FRAME;
+        if number < self.states.len() { self.words.get(first..)?.first_chunk() } else { None }
+    }
+
+    /// Whether nothing was ever written to the frame.
+    pub(super) fn is_untouched(&self, frame: Frame) -> bool {
+        self.states
+            .get(frame.number() as usize)
+            .is_some_and(|state| state.load(Ordering::Acquire) == UNTOUCHED)
     }
 }
 
 impl Clone for Ram {
     /// A copy of every byte; frames that are lent read as zero in it, and are lent there too.
     fn clone(&self) -> Self {
-        let words = self.words.iter().enumerate().map(|(index, word)| {
-            let lent = self.lent[index / WORDS_PER_FRAME].load(Ordering::Acquire);
-            AtomicU64::new(if lent { 0 } else { word.load(Ordering::Acquire) })
-        });
-        let flags = self.lent.iter().map(|flag| AtomicBool::new(flag.load(Ordering::Relaxed)));
-        Self {
-            words: words.collect(),
-            digest: AtomicU64::new(self.digest()),
-            lent: flags.collect(),
-            any_lent: AtomicBool::new(self.any_lent.load(Ordering::Relaxed)),
+        let copy = Self::new(self.frames());
+        for frame in 0..self.states.len() {
+            let state = self.state(frame);
+            if state == WRITTEN {
+                for index in words_of(frame) {
+                    copy.word(index).store(self.word(index).load(Ordering::Acquire), Ordering::Relaxed);
+                }
+            }
+            copy.states[frame].store(state, Ordering::Relaxed);
         }
+        copy.digest.store(self.digest(), Ordering::Relaxed);
+        copy.any_lent.store(self.any_lent.load(Ordering::Relaxed), Ordering::Relaxed);
+        copy
     }
+}
+
+/// That many words, all zero. The host gives them out as they are first touched.
+fn zeroes(count: usize) -> Vec<AtomicU64> {
+    let words = Box::<[AtomicU64]>::new_zeroed_slice(count);
+    // SAFETY: zero is a value of `AtomicU64`.
+    unsafe { words.assume_init() }.into_vec()
+}
+
+/// The indexes of a frame's words.
+#[inline(always)]
+fn words_of(frame: usize) -> Range<usize> {
+    frame * WORDS_PER_FRAME..(frame + 1) * WORDS_PER_FRAME
 }
 
 fn frame_index(at: PhysAddr) -> usize {
@@ -295,3 +342,6 @@ fn lent_out(at: PhysAddr) -> ! {
         "an access to physical {at}, which Rust may hold a borrow of: its frame is lent and not yet zeroed"
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -215,8 +215,7 @@ impl<P: PagingMode> Emulated<P> {
     /// What the MMU reads as that entry of a table.
     #[inline(always)]
     pub(super) fn entry(&self, table: Frame, index: u32) -> u64 {
-        let at = Self::entry_address(table, index);
-        if Self::FORMAT.entry_bytes() == 8 { self.ram.entry::<8>(at) } else { self.ram.entry::<4>(at) }
+        Self::FORMAT.entry(self.ram.table(table), index)
     }
 
     /// Whether a cached structure entry covers `page`.
@@ -328,3 +327,6 @@ impl<P: PagingMode> Emulated<P> {
 pub(super) const fn position(structure: &Structure) -> Position {
     Position { level: structure.level, table: structure.table, allowed: structure.allowed }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,344 @@
+//! Two CPUs on a dozen words of RAM.
+
+use crate::address::{FRAME_BYTES, Frame, FrameRange, Page, PageRange, PhysAddr};
+use crate::frame::Kind;
+use crate::frame::table::Frames;
+use crate::frame::word::Word as FrameWord;
+use crate::layout::{DirectMap, Segments};
+use crate::machine::{Cpu, Machine, Memory, Word, sealed::Sealed};
+use crate::mmu::clock::Clock;
+use crate::mmu::kernel_half::KernelHalf;
+use crate::mmu::loaded::Loaded;
+use crate::mmu::{Half, PagingMode, Rights, TwoLevel};
+use crate::sva::Sva;
+use core::mem::MaybeUninit;
+use loom::sync::Arc;
+use loom::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
+use loom::sync::atomic::{AtomicBool, AtomicU32, fence};
+use std::cell::Cell;
+use std::vec::Vec;
+
+/// Frames with an entry: 0 is nothing, 1 a table, 2 and 3 data, 4 a root, 5 the sealed root.
+pub(super) const TABLE: Frame = frame(1);
+pub(super) const DATA: Frame = frame(2);
+pub(super) const OTHER: Frame = frame(3);
+pub(super) const ROOT: Frame = frame(4);
+pub(super) const SEALED_ROOT: Frame = frame(5);
+const COUNT: u32 = 6;
+
+/// Where the frame table and the clock lie: in frames that have no entry.
+const FRAME_TABLE: u32 = 0x1_0000;
+const CLOCK: u32 = 0x2_0000;
+const RECORDS: u32 = CLOCK + 4 * (1 + Cpu::LIMIT);
+
+pub(super) const CPUS: u32 = 2;
+
+const fn frame(number: u32) -> Frame {
+    match Frame::new(number) {
+        Some(frame) => frame,
+        None => panic!("below 4 GiB"),
+    }
+}
+
+pub(super) fn cpu(number: u32) -> Cpu {
+    Cpu::new(number).unwrap()
+}
+
+/// What all CPUs share.
+struct Shared {
+    words: Vec<(u32, AtomicU32)>,
+    /// One TLB entry a CPU: the leaf that it cached, or zero.
+    cached: [AtomicU32; CPUS as usize],
+    roots: [AtomicU32; CPUS as usize],
+    /// IF is clear, or an interrupt is being run.
+    quiet: [AtomicBool; CPUS as usize],
+}
+
+/// A machine as one thread sees it, which is one CPU, and for a moment another whose interrupt it runs.
+pub(super) struct Tiny {
+    shared: Arc<Shared>,
+    cpu: Cell<u32>,
+    /// Which CPUs' IF this thread has cleared.
+    cleared: [Cell<bool>; CPUS as usize],
+}
+
+impl Tiny {
+    /// All words zero but those given. Words that are nowhere given do not exist.
+    pub(super) fn new(words: &[(u32, u32)]) -> Self {
+        let flags = || [AtomicBool::new(false), AtomicBool::new(false)];
+        let zeroes = || [AtomicU32::new(0), AtomicU32::new(0)];
+        let sealed = || AtomicU32::new(SEALED_ROOT.number());
+        let shared = Shared {
+            words: words.iter().map(|(at, word)| (*at, AtomicU32::new(*word))).collect(),
+            cached: zeroes(),
+            roots: [sealed(), sealed()],
+            quiet: flags(),
+        };
+        Self { shared: Arc::new(shared), cpu: Cell::new(0), cleared: Default::default() }
+    }
+
+    /// The same machine, for the thread that is `cpu`.
+    pub(super) fn as_cpu(&self, cpu: u32) -> Self {
+        Self { shared: self.shared.clone(), cpu: Cell::new(cpu), cleared: Default::default() }
+    }
+
+    fn here(&self) -> usize {
+        self.cpu.get() as usize
+    }
+
+    /// Clears IF of a CPU if it is set.
+    fn begin_quiet(&self, cpu: usize) -> bool {
+        self.shared.quiet[cpu].compare_exchange(false, true, AcqRel, Acquire).is_ok()
+    }
+
+    fn word(&self, at: PhysAddr) -> &AtomicU32 {
+        match self.shared.words.iter().find(|(address, _)| *address == at.get()) {
+            Some((_, word)) => word,
+            None => panic!("no word of this machine is at {at}"),
+        }
+    }
+
+    /// A locked instruction: a full barrier before and after.
+    fn locked<R>(&self, at: PhysAddr, step: impl FnOnce(&AtomicU32) -> R) -> R {
+        fence(SeqCst);
+        let answer = step(self.word(at));
+        fence(SeqCst);
+        answer
+    }
+
+    /// Lets this CPU's MMU cache what entry 0 of the table says. An interrupt, which another thread
+    /// may run for this CPU, comes before or after.
+    pub(super) fn fill(&self) {
+        let was_on = self.interrupts_off();
+        self.walk();
+        if was_on {
+            // SAFETY: undoes the `interrupts_off` above.
+            unsafe { self.interrupts_on() }
+        }
+    }
+
+    fn walk(&self) {
+        let raw = self.word(entry_0()).load(Acquire);
+        if raw & 1 != 0 {
+            self.shared.cached[self.here()].store(raw, Release);
+        }
+    }
+
+    /// Makes this CPU forget.
+    pub(super) fn invalidate_here(&self) {
+        self.shared.cached[self.here()].store(0, Release);
+    }
+
+    /// Makes both TLBs hold `raw`.
+    pub(super) fn fill_all(&self, raw: u32) {
+        self.shared.cached.iter().for_each(|cached| cached.store(raw, SeqCst));
+    }
+
+    /// Whether some CPU's TLB leads to `frame`.
+    pub(super) fn remembers(&self, frame: Frame) -> bool {
+        self.shared.cached.iter().any(|cached| {
+            let raw = cached.load(Acquire);
+            raw & 1 != 0 && raw >> 12 == frame.number()
+        })
+    }
+}
+
+/// Where entry 0 of the table lies.
+pub(super) fn entry_0() -> PhysAddr {
+    TABLE.start()
+}
+
+fn narrow<W: Word>(value: W) -> u32 {
+    assert_eq!(W::BYTES, 4, "words of 32 bits alone");
+    let wide: u64 = value.into();
+    wide as u32
+}
+
+fn widen<W: Word>(value: u32) -> W {
+    W::truncate(value.into())
+}
+
+impl Sealed for Tiny {}
+
+impl Memory for Tiny {
+    unsafe fn load<W: Word>(&self, at: PhysAddr) -> W {
+        widen(self.word(at).load(Acquire))
+    }
+
+    unsafe fn store<W: Word>(&self, at: PhysAddr, value: W) {
+        self.word(at).store(narrow(value), Release);
+    }
+
+    unsafe fn exchange<W: Word>(&self, at: PhysAddr, value: W) -> W {
+        widen(self.locked(at, |word| word.swap(narrow(value), AcqRel)))
+    }
+
+    unsafe fn compare_exchange<W: Word>(&self, at: PhysAddr, old: W, new: W) -> Result<W, W> {
+        let step = |word: &AtomicU32| word.compare_exchange(narrow(old), narrow(new), AcqRel, Acquire);
+        self.locked(at, step).map(widen).map_err(widen)
+    }
+
+    unsafe fn fetch_add(&self, at: PhysAddr, value: u32) -> u32 {
+        self.locked(at, |word| word.fetch_add(value, AcqRel))
+    }
+}
+
+impl Machine for Tiny {
+    type Mode = TwoLevel;
+
+    fn cpu(&self) -> Cpu {
+        cpu(self.cpu.get())
+    }
+
+    fn cpus(&self) -> u32 {
+        CPUS
+    }
+
+    fn interrupts_off(&self) -> bool {
+        if self.cleared[self.here()].get() {
+            return false;
+        }
+        while !self.begin_quiet(self.here()) {
+            loom::thread::yield_now();
+        }
+        self.cleared[self.here()].set(true);
+        true
+    }
+
+    unsafe fn interrupts_on(&self) {
+        self.cleared[self.here()].set(false);
+        self.shared.quiet[self.here()].store(false, Release);
+    }
+
+    unsafe fn interrupt(&self, cpu: Cpu, run: &dyn Fn()) {
+        let there = cpu.number() as usize;
+        if !self.begin_quiet(there) {
+            loom::thread::yield_now();
+            return;
+        }
+        let here = self.cpu.replace(cpu.number());
+        self.cleared[there].set(true);
+        run();
+        self.cleared[there].set(false);
+        self.cpu.set(here);
+        self.shared.quiet[there].store(false, Release);
+    }
+
+    fn claim(&self) -> bool {
+        true
+    }
+
+    unsafe fn take_over(&self, root: Frame) {
+        // SAFETY: the caller's promise is that of a load.
+        unsafe { self.load_root(root) }
+    }
+
+    fn root(&self) -> Frame {
+        frame(self.shared.roots[self.here()].load(Relaxed))
+    }
+
+    /// Serialises, drops what was cached, and caches it again if it still can.
+    unsafe fn load_root(&self, root: Frame) {
+        fence(SeqCst);
+        self.shared.roots[self.here()].store(root.number(), Relaxed);
+        self.shared.cached[self.here()].store(0, Release);
+        fence(SeqCst);
+        self.walk();
+    }
+
+    fn invalidate_page(&self, _: Page) {
+        self.shared.cached[self.here()].store(0, Release);
+    }
+
+    /// A frame that gets new contents must be in no TLB.
+    unsafe fn zero(&self, frame: Frame) {
+        assert!(!self.remembers(frame), "{frame} is given new contents while a TLB leads to it");
+        let words = self.shared.words.iter();
+        let inside = words.filter(|(at, _)| at / FRAME_BYTES == frame.number());
+        inside.for_each(|(_, word)| word.store(0, Release));
+    }
+
+    unsafe fn copy_out(&self, _: PhysAddr, _: &mut [u8]) {
+        unimplemented!()
+    }
+
+    unsafe fn copy_in(&self, _: PhysAddr, _: &[u8]) {
+        unimplemented!()
+    }
+
+    unsafe fn lend(&self, _: FrameRange) -> *mut [MaybeUninit<u8>] {
+        unimplemented!()
+    }
+
+    unsafe fn grant(&self, _: FrameRange) -> &'static mut [MaybeUninit<u8>] {
+        unimplemented!()
+    }
+
+    unsafe fn port_read<W: Word>(&self, _: u16) -> W {
+        unimplemented!()
+    }
+
+    unsafe fn port_write<W: Word>(&self, _: u16, _: W) {
+        unimplemented!()
+    }
+
+    unsafe fn device_read<W: Word>(&self, _: PhysAddr) -> W {
+        unimplemented!()
+    }
+
+    unsafe fn device_write<W: Word>(&self, _: PhysAddr, _: W) {
+        unimplemented!()
+    }
+
+    fn stop(&self, why: &'static str) -> ! {
+        panic!("the machine was stopped: {why}")
+    }
+}
+
+/// The words of a machine whose frames have these words 0; entry 0 of the table is `entry`.
+pub(super) fn words(typed: &[(Frame, FrameWord)], entry: u32) -> Vec<(u32, u32)> {
+    let at = |frame: Frame| FRAME_TABLE + 8 * frame.number();
+    let word_0 = |number: u32| {
+        let found = typed.iter().find(|(typed, _)| typed.number() == number);
+        found.map_or(FrameWord::NONE, |(_, word)| *word).bits()
+    };
+    let table =
+        (0..COUNT).flat_map(|number| [(at(frame(number)), word_0(number)), (at(frame(number)) + 4, 0)]);
+    let clock = (0..=Cpu::LIMIT).map(|word| (CLOCK + 4 * word, 1)).filter(|(at, _)| *at <= CLOCK + 4 * CPUS);
+    let records = (0..CPUS).map(|cpu| (RECORDS + 4 * cpu, SEALED_ROOT.number()));
+    table.chain(clock).chain(records).chain([(entry_0().get(), entry)]).collect()
+}
+
+pub(super) fn frames() -> Frames {
+    // SAFETY: 1. a multiple of 8, with a word pair for each. 2. Only the library's code writes them.
+    unsafe { Frames::new(PhysAddr::new(FRAME_TABLE), COUNT) }
+}
+
+pub(super) fn clock() -> Clock {
+    // SAFETY: 1. the start of a frame. 2. Only the library's code writes its words.
+    unsafe { Clock::new(PhysAddr::new(CLOCK)) }
+}
+
+/// The library on `machine`, of which only what the words say exists.
+pub(super) fn sva(machine: Tiny) -> Sva<Tiny> {
+    let half = KernelHalf {
+        segments: Segments::new(&[]).unwrap(),
+        direct_map: DirectMap { first: Page::ZERO, frames: FrameRange::EMPTY },
+        user: PageRange::new(Page::ZERO, 0xc_0000).unwrap(),
+        root: SEALED_ROOT,
+        tables: FrameRange::EMPTY,
+    };
+    // SAFETY: 1. the start of a frame. 2. as for the clock.
+    let loaded = unsafe { Loaded::new(PhysAddr::new(CLOCK)) };
+    Sva { machine, frames: frames(), clock: clock(), loaded, half }
+}
+
+/// A leaf for users.
+pub(super) fn leaf(frame: Frame, rights: Rights) -> u32 {
+    TwoLevel::leaf(frame, rights, Half::User)
+}
+
+/// A frame of `kind` with so many uses.
+pub(super) fn used(kind: Kind, total: u32, writable: u32) -> FrameWord {
+    FrameWord::from_bits(FrameWord::unused(kind).bits() | total << 19 | writable << 7)
+}

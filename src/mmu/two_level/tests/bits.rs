@@ -1,0 +1,114 @@
+//! What may stand in each bit of an entry, as data, and every entry compared with it.
+
+use crate::address::Frame;
+use crate::machine::Word;
+use crate::mmu::{Entry, Half, Leaf, PagingMode, Rights};
+
+/// What a bit must be in a legal present entry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Bit {
+    Zero,
+    One,
+    Any,
+}
+
+impl Bit {
+    const fn allows(self, set: bool) -> bool {
+        match self {
+            Bit::Zero => !set,
+            Bit::One => set,
+            Bit::Any => true,
+        }
+    }
+}
+
+/// The legal present entries of a table of `level`. Bits 12 to 31 are the frame's, and any; bits 32
+/// to 62 are zero.
+pub(crate) struct Form {
+    pub(crate) level: u8,
+    pub(crate) is_leaf: bool,
+    pub(crate) low: [Bit; 12],
+    /// Bit 63.
+    pub(crate) no_execute: Bit,
+}
+
+/// Frames to name: both ends, and some patterns.
+pub(crate) const FRAMES: [u32; 7] = [0, 1, 2, 0x5_5555, 0xa_aaaa, 0xf_fffe, 0xf_ffff];
+
+impl Form {
+    /// What an entry reads as, by the form alone.
+    fn reads(&self, low: u32, number: u32, high: u64) -> Reads {
+        if low == 0 && number == 0 && high == 0 {
+            return Reads::Empty;
+        }
+        let low_legal = (0..12).all(|bit| self.low[bit as usize].allows(low >> bit & 1 == 1));
+        let legal = low_legal && high << 1 == 0 && self.no_execute.allows(high >> 63 == 1);
+        match (legal, self.is_leaf) {
+            (false, _) => Reads::Illegal,
+            (true, true) => Reads::Leaf,
+            (true, false) => Reads::Table,
+        }
+    }
+}
+
+enum Reads {
+    Empty,
+    Illegal,
+    Leaf,
+    Table,
+}
+
+/// Compares `decode` with `form` for all low bits, [`FRAMES`] and each of `highs`, the bits from 32
+/// on. Says how many were legal.
+pub(crate) fn check_decode<P: PagingMode>(
+    form: &Form,
+    highs: impl Iterator<Item = u64>,
+    always_executable: bool,
+) -> u64 {
+    let mut legal = 0;
+    for high in highs {
+        for number in FRAMES {
+            for low in 0..4096u32 {
+                let raw = P::Raw::truncate(high | u64::from(number << 12 | low));
+                let entry = P::decode(form.level, raw);
+                match (form.reads(low, number, high), entry) {
+                    (Reads::Empty, Entry::Empty) | (Reads::Illegal, Entry::Illegal) => {}
+                    (Reads::Table, Entry::Table(table)) => {
+                        assert_eq!(table.number(), number);
+                        legal += 1;
+                    }
+                    (Reads::Leaf, Entry::Leaf(leaf)) => {
+                        check_leaf(leaf, low, number, always_executable || high >> 63 == 0);
+                        assert_eq!(P::unpack(raw), leaf, "{raw:x?}");
+                        legal += 1;
+                    }
+                    (_, entry) => panic!("level {}: {raw:x?} reads as {entry:?}", form.level),
+                }
+            }
+        }
+    }
+    legal
+}
+
+fn check_leaf(leaf: Leaf, low: u32, number: u32, execute: bool) {
+    let bit = |bit: u32| low >> bit & 1 == 1;
+    assert_eq!(Some(leaf.frame()), Frame::new(number));
+    assert_eq!(leaf.write(), bit(1));
+    assert_eq!(leaf.rights(), Rights::new(bit(1), execute));
+    assert_eq!(leaf.half(), if bit(2) { Half::User } else { Half::Kernel });
+    assert_eq!((leaf.accessed(), leaf.dirty()), (bit(5), bit(6)));
+}
+
+/// `without_history` clears the bits of `history` and no other; `with_history` sets those of them
+/// that the second entry has.
+pub(crate) fn check_history<P: PagingMode>(entries: &[P::Raw], history: u64, wide: impl Fn(P::Raw) -> u64) {
+    let others = [0, history, !0, !history, 0x20, 0x40, !0x20, !0x40];
+    for &raw in entries {
+        assert_eq!(wide(P::without_history(raw)), wide(raw) & !history);
+        for other in others {
+            let other = P::Raw::truncate(other);
+            let expected = wide(raw) | (wide(other) & history);
+            assert_eq!(wide(P::with_history(raw, other)), expected, "{raw:x?} {other:x?}");
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! `bench`: the cost of intrinsics, in instructions of 32-bit code.
+//!
+//! A benchmark is a program (`harness = false`) that prints the names of its cases with `--list`,
+//! and with the name of one case runs it, the part to count inside a function named `measured`.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Result, ensure};
+use serde_json::Value;
+
+use crate::process::read;
+use crate::toolchain::SourceToolchain;
+use crate::{callgrind, setup};
+
+/// Counts every case of the benchmark called `name`, or of all.
+pub fn bench(name: Option<&str>) -> Result<()> {
+    setup::linker_32_bit()?;
+    setup::valgrind()?;
+    for binary in build(name)? {
+        for case in read(Command::new(&binary).arg("--list"))?.lines() {
+            println!("{:>12}  {case}", callgrind::count(&binary, &[case], "*::measured*")?);
+        }
+    }
+    Ok(())
+}
+
+/// Builds the benchmarks as 32-bit programs and returns where they are.
+fn build(name: Option<&str>) -> Result<Vec<PathBuf>> {
+    let target = name.map_or("--benches".to_owned(), |name| format!("--bench={name}"));
+    let mut build = SourceToolchain::find()?.hosted("build");
+    build.args(["--package=sva-os", "--release", "--message-format=json-render-diagnostics", &target]);
+    let binaries = executables(&read(&mut build)?);
+    ensure!(!binaries.is_empty(), "there are no benchmarks");
+    Ok(binaries)
+}
+
+/// The benchmarks among the artifacts that cargo reports, one JSON object a line.
+fn executables(messages: &str) -> Vec<PathBuf> {
+    let artifacts = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let benches = artifacts.filter(|artifact| artifact["target"]["kind"][0] == "bench");
+    benches.filter_map(|bench| Some(bench["executable"].as_str()?.into())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_benchmarks_are_executables_to_count() {
+        let messages = r#"{"reason":"compiler-artifact","target":{"kind":["lib"]},"executable":null}
+{"reason":"compiler-artifact","target":{"kind":["bench"]},"executable":"target/cost"}
+{"reason":"build-finished","success":true}"#;
+        assert_eq!(executables(messages), [PathBuf::from("target/cost")]);
+    }
+}
