@@ -236,6 +236,7 @@ fn findings_say_their_invariant() {
         (Finding::Parent(frame), 6, "invariant 6 broken: Parent(Frame(0x12))"),
         (Finding::KernelHalf(frame, 9), 7, "invariant 7 broken: KernelHalf(Frame(0x12), 9)"),
         (Finding::Root(frame), 8, "invariant 8 broken: Root(Frame(0x12))"),
+        (Finding::FlushTime(cpu(3)), 9, "invariant 9 broken: FlushTime(Cpu(3))"),
         (Finding::Stamp(frame), 10, "invariant 10 broken: Stamp(Frame(0x12))"),
         (Finding::Word(frame), 5, "invariant 5 broken: Word(Frame(0x12))"),
     ] {

@@ -10,6 +10,8 @@ use crate::mmu::PagingMode;
 use core::mem::MaybeUninit;
 
 #[cfg(feature = "emulated")]
+pub mod bare;
+#[cfg(feature = "emulated")]
 pub mod emulated;
 #[cfg(feature = "emulated")]
 pub use emulated::Emulated;

@@ -203,6 +203,9 @@ fn gained_rights_are_checked<P: PagingMode>() {
     }
 }
 
+/// A call with a table, an entry, a frame and rights, and whether it was let through.
+type Call<P> = fn(&World<P>, u32, u32, Frame, Rights) -> bool;
+
 /// Invariant 19, with each reason for a refusal that there is.
 fn more_rights_are_never_easier<P: PagingMode>() {
     let (sva, all) = one_of_each::<P>();
@@ -217,14 +220,14 @@ fn more_rights_are_never_easier<P: PagingMode>() {
     let mut refused = 0;
     for (bits, target) in forced.chain(natural) {
         for (table, index) in [(TABLE, 0), (TABLE, 1), (TABLE, P::ENTRIES), (ROOT, 1), (DATA, 1), (16, 0)] {
-            let accepts = |rights, call: fn(&World<P>, u32, u32, Frame, Rights) -> bool| {
+            let accepts = |rights, call: Call<P>| {
                 let copy = sva.clone();
                 if let Some(bits) = bits {
                     copy.force(target, FrameWord::from_bits(bits));
                 }
                 call(&copy, table, index, target, rights)
             };
-            let calls: [fn(&World<P>, u32, u32, Frame, Rights) -> bool; 3] = [
+            let calls: [Call<P>; 3] = [
                 |sva, table, index, target, rights| sva.map(frame(table), index, target, rights).is_ok(),
                 |sva, table, index, target, rights| sva.replace(frame(table), index, target, rights).is_ok(),
                 |sva, table, index, _, rights| sva.protect(frame(table), index, rights).is_ok(),

@@ -154,4 +154,9 @@ fn history_is_two_bits() {
         .flat_map(|raw| [raw, raw | 0xffff_f000])
         .collect();
     check_history::<Pae>(&all, 0x60, |raw| raw);
+    for raw in all {
+        assert_eq!(Pae::at_rest(1, raw), raw & !0x60);
+        assert_eq!(Pae::at_rest(2, raw), raw & !0x20, "a PDE has no dirty bit");
+        assert_eq!(Pae::at_rest(3, raw), raw, "a PDPTE has neither");
+    }
 }

@@ -118,4 +118,8 @@ fn no_entry_reads_as_another() {
 fn history_is_two_bits() {
     let all: Vec<u32> = (0..4096).flat_map(|low| [low, 0xffff_f000 | low, 0x1234_5000 | low]).collect();
     check_history::<TwoLevel>(&all, 0x60, |raw| raw.into());
+    for raw in all {
+        assert_eq!(TwoLevel::at_rest(1, raw), raw & !0x60);
+        assert_eq!(TwoLevel::at_rest(2, raw), raw & !0x20, "a PDE has no dirty bit");
+    }
 }

@@ -1,0 +1,339 @@
+//! A machine without an adversary, to count instructions on.
+//!
+//! [`Emulated`](super::Emulated) checks and records every access, which costs many times what the
+//! intrinsics do. [`Bare`] does what hardware would do and no more: an access to RAM is one
+//! instruction at the direct map's address, and what user programs may not execute has a stand-in of
+//! as many instructions:
+//!
+//! | hardware | here |
+//! |---|---|
+//! | `pushf`, `pop`, `cli` | `push`, `pop` and `mov` of a word in memory |
+//! | `sti`, `mov cr3`, `invlpg` | one store |
+//! | a 64-bit read of an entry on i386 | `lock cmpxchg8b`, for the kernel has no wider registers |
+//! | a 64-bit write of one that is not present | two stores, the word with P last |
+//!
+//! There is one CPU, no TLB and no device. It proves nothing about safety.
+
+#![allow(clippy::panic, reason = "test equipment: a panic is how it reports a bug")]
+
+use super::{Cpu, Machine, Memory, Word, sealed::Sealed};
+use crate::address::{FRAME_BYTES, FRAME_LIMIT, Frame, FrameRange, Page, PhysAddr, widen};
+use crate::layout::Layout;
+use crate::memory_map::{MemoryMap, Region, Usage};
+use crate::mmu::PagingMode;
+use crate::sva::Sva;
+use crate::violation::Violation;
+use core::cell::Cell;
+use core::marker::PhantomData;
+use core::mem::MaybeUninit;
+use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::alloc;
+
+/// What stands in for the registers of the CPU and is not memory to it.
+#[repr(C)]
+struct Registers {
+    /// Of EFLAGS, IF alone.
+    flags: Cell<usize>,
+    cr3: Cell<u32>,
+    /// The operand of the last INVLPG.
+    invalidated: Cell<u32>,
+    claimed: Cell<bool>,
+}
+
+/// IF in EFLAGS.
+const INTERRUPT_FLAG: usize = 1 << 9;
+
+const FRAME: usize = widen(FRAME_BYTES);
+
+/// One CPU and RAM, from physical address 0 on, in memory of the host that is never freed.
+///
+/// What stands in for registers lies in the frame below RAM. So the machine is no more than a
+/// pointer, and the library's handle on it as plain as on hardware.
+#[derive(Debug)]
+pub struct Bare<P: PagingMode> {
+    ram: NonNull<u8>,
+    frames: u32,
+    mode: PhantomData<P>,
+}
+
+impl<P: PagingMode> Bare<P> {
+    /// A machine with `frames` frames of RAM, all zero, and IF set.
+    ///
+    /// # Errors
+    ///
+    /// [`RangeTooLong`](Violation::RangeTooLong) for more than 2^20 frames, or more than the host has.
+    pub fn new(frames: u32) -> Result<Self, Violation> {
+        let too_long = Violation::RangeTooLong(frames);
+        if frames > FRAME_LIMIT {
+            return Err(too_long);
+        }
+        let bytes = widen(frames).checked_add(1).and_then(|all| all.checked_mul(FRAME)).ok_or(too_long)?;
+        let layout = alloc::Layout::from_size_align(bytes, FRAME).map_err(|_| too_long)?;
+        // SAFETY: the size is not zero.
+        let memory = NonNull::new(unsafe { alloc::alloc_zeroed(layout) }).ok_or(too_long)?;
+        // SAFETY: the memory is one frame longer than RAM.
+        let machine = Self { ram: unsafe { memory.add(FRAME) }, frames, mode: PhantomData };
+        machine.registers().flags.set(INTERRUPT_FLAG);
+        Ok(machine)
+    }
+
+    #[inline(always)]
+    fn registers(&self) -> &Registers {
+        let registers: *const Registers = self.ram.as_ptr().wrapping_sub(FRAME).cast();
+        // SAFETY: `new` put a frame below RAM, zeroed, aligned and never freed, and nothing else
+        // reaches it. Zeroes are a value of it. `Bare` is not `Sync`.
+        unsafe { &*registers }
+    }
+
+    /// Where the byte at `at` lies. Only if that is in RAM does it lie in `Bare`'s memory.
+    #[inline(always)]
+    fn at<T>(&self, at: PhysAddr) -> *mut T {
+        self.ram.as_ptr().wrapping_add(widen(at.get())).cast()
+    }
+
+    /// # Safety
+    ///
+    /// As [`Memory`].
+    #[inline(always)]
+    unsafe fn word(&self, at: PhysAddr) -> &AtomicU32 {
+        // SAFETY: the caller says that it lies in RAM, aligned, and is no Rust value; the memory
+        // is never freed and this is its only CPU.
+        unsafe { AtomicU32::from_ptr(self.at(at)) }
+    }
+
+    /// # Safety
+    ///
+    /// As [`Memory`].
+    #[inline(always)]
+    unsafe fn quad(&self, at: PhysAddr) -> &AtomicU64 {
+        // SAFETY: as in `word`.
+        unsafe { AtomicU64::from_ptr(self.at(at)) }
+    }
+
+    fn bytes(&self, frames: FrameRange) -> *mut [MaybeUninit<u8>] {
+        let length = widen(frames.count()).saturating_mul(FRAME);
+        ptr::slice_from_raw_parts_mut(self.at(frames.first().start()), length)
+    }
+}
+
+/// Whether `W` is 64 bits wide. No table holds anything narrower than 32.
+const fn is_quad<W: Word>() -> bool {
+    const { assert!(W::BYTES >= 4) }
+    W::BYTES == 8
+}
+
+impl<P: PagingMode> Sealed for Bare<P> {}
+
+impl<P: PagingMode> Memory for Bare<P> {
+    #[inline(always)]
+    unsafe fn load<W: Word>(&self, at: PhysAddr) -> W {
+        if !is_quad::<W>() {
+            // SAFETY: the caller's list.
+            return W::truncate(unsafe { self.word(at) }.load(Ordering::Acquire).into());
+        }
+        // SAFETY: the caller's list.
+        let quad = unsafe { self.quad(at) };
+        W::truncate(if cfg!(target_arch = "x86") {
+            match quad.compare_exchange(0, 0, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(seen) | Err(seen) => seen,
+            }
+        } else {
+            quad.load(Ordering::Acquire)
+        })
+    }
+
+    #[inline(always)]
+    unsafe fn store<W: Word>(&self, at: PhysAddr, value: W) {
+        let value: u64 = value.into();
+        if is_quad::<W>() && cfg!(not(target_arch = "x86")) {
+            // SAFETY: the caller's list.
+            return unsafe { self.quad(at) }.store(value, Ordering::Release);
+        }
+        if is_quad::<W>() {
+            // SAFETY: the caller's list; the second half of the eight bytes.
+            unsafe { self.word(at.plus(4)) }.store(u32::truncate(value >> u32::BITS), Ordering::Release);
+        }
+        // SAFETY: the caller's list.
+        unsafe { self.word(at) }.store(u32::truncate(value), Ordering::Release);
+    }
+
+    #[inline(always)]
+    unsafe fn exchange<W: Word>(&self, at: PhysAddr, value: W) -> W {
+        let value: u64 = value.into();
+        W::truncate(if is_quad::<W>() {
+            // SAFETY: the caller's list.
+            unsafe { self.quad(at) }.swap(value, Ordering::AcqRel)
+        } else {
+            // SAFETY: the caller's list.
+            unsafe { self.word(at) }.swap(u32::truncate(value), Ordering::AcqRel).into()
+        })
+    }
+
+    #[inline(always)]
+    unsafe fn compare_exchange<W: Word>(&self, at: PhysAddr, old: W, new: W) -> Result<W, W> {
+        let (old, new): (u64, u64) = (old.into(), new.into());
+        let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
+        if is_quad::<W>() {
+            // SAFETY: the caller's list.
+            let result = unsafe { self.quad(at) }.compare_exchange(old, new, success, failure);
+            result.map(W::truncate).map_err(W::truncate)
+        } else {
+            let (old, new) = (u32::truncate(old), u32::truncate(new));
+            // SAFETY: the caller's list.
+            let result = unsafe { self.word(at) }.compare_exchange(old, new, success, failure);
+            result.map(|seen| W::truncate(seen.into())).map_err(|seen| W::truncate(seen.into()))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn fetch_add(&self, at: PhysAddr, value: u32) -> u32 {
+        // SAFETY: the caller's list.
+        unsafe { self.word(at) }.fetch_add(value, Ordering::AcqRel)
+    }
+}
+
+impl<P: PagingMode> Machine for Bare<P> {
+    type Mode = P;
+
+    #[inline(always)]
+    fn cpu(&self) -> Cpu {
+        const { Cpu::new(0).unwrap() }
+    }
+
+    #[inline(always)]
+    fn cpus(&self) -> u32 {
+        1
+    }
+
+    #[inline(always)]
+    fn interrupts_off(&self) -> bool {
+        let flags = &self.registers().flags;
+        let before: usize;
+        #[cfg(target_arch = "x86")]
+        // SAFETY: reads and writes the cell, and a word of the stack that is free.
+        unsafe {
+            core::arch::asm!("push dword ptr [{flags}]", "pop {before}", "mov dword ptr [{flags}], 0",
+                flags = in(reg) flags.as_ptr(), before = out(reg) before, options(preserves_flags));
+        }
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: reads and writes the cell, and a word of the stack that is free.
+        unsafe {
+            core::arch::asm!("push qword ptr [{flags}]", "pop {before}", "mov qword ptr [{flags}], 0",
+                flags = in(reg) flags.as_ptr(), before = out(reg) before, options(preserves_flags));
+        }
+        #[cfg(not(any(target_arch = "x86", target_arch = "x86_64")))]
+        {
+            before = flags.replace(0);
+        }
+        before & INTERRUPT_FLAG != 0
+    }
+
+    #[inline(always)]
+    unsafe fn interrupts_on(&self) {
+        self.registers().flags.set(INTERRUPT_FLAG);
+    }
+
+    unsafe fn interrupt(&self, cpu: Cpu, _run: &dyn Fn()) {
+        panic!("there is no CPU {}", cpu.number());
+    }
+
+    fn claim(&self) -> bool {
+        !self.registers().claimed.replace(true)
+    }
+
+    unsafe fn take_over(&self, root: Frame) {
+        self.registers().cr3.set(root.start().get());
+    }
+
+    #[inline(always)]
+    fn root(&self) -> Frame {
+        PhysAddr::new(self.registers().cr3.get()).containing()
+    }
+
+    #[inline(always)]
+    unsafe fn load_root(&self, root: Frame) {
+        self.registers().cr3.set(root.start().get());
+    }
+
+    #[inline(always)]
+    fn invalidate_page(&self, page: Page) {
+        self.registers().invalidated.set(page.start().get());
+    }
+
+    #[inline(always)]
+    unsafe fn zero(&self, frame: Frame) {
+        let bytes: *mut [u8; FRAME] = self.at(frame.start());
+        // SAFETY: the caller says that the frame lies in RAM and holds no Rust value.
+        unsafe { ptr::write_bytes(bytes, 0, 1) }
+    }
+
+    unsafe fn copy_out(&self, from: PhysAddr, to: &mut [u8]) {
+        // SAFETY: the caller says that the bytes lie in RAM, where no Rust value such as `to` is.
+        unsafe { ptr::copy_nonoverlapping(self.at(from), to.as_mut_ptr(), to.len()) }
+    }
+
+    unsafe fn copy_in(&self, to: PhysAddr, from: &[u8]) {
+        // SAFETY: as in `copy_out`.
+        unsafe { ptr::copy_nonoverlapping(from.as_ptr(), self.at(to), from.len()) }
+    }
+
+    unsafe fn lend(&self, frames: FrameRange) -> *mut [MaybeUninit<u8>] {
+        self.bytes(frames)
+    }
+
+    unsafe fn grant(&self, frames: FrameRange) -> &'static mut [MaybeUninit<u8>] {
+        // SAFETY: the frames lie in memory that is never freed, and the caller says that nobody
+        // else reads or writes them again.
+        unsafe { &mut *self.bytes(frames) }
+    }
+
+    /// Ones, as from a bus where nothing answers.
+    unsafe fn port_read<W: Word>(&self, _port: u16) -> W {
+        W::truncate(u64::MAX)
+    }
+
+    unsafe fn port_write<W: Word>(&self, _port: u16, _value: W) {}
+
+    /// Ones, as from a bus where nothing answers.
+    unsafe fn device_read<W: Word>(&self, _at: PhysAddr) -> W {
+        W::truncate(u64::MAX)
+    }
+
+    unsafe fn device_write<W: Word>(&self, _at: PhysAddr, _value: W) {}
+
+    /// Panics with `why`.
+    fn stop(&self, why: &'static str) -> ! {
+        panic!("the machine was stopped: {why}")
+    }
+}
+
+impl<P: PagingMode> Sva<Bare<P>> {
+    /// Takes a bare machine over.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with `layout`, `regions` or the machine.
+    ///
+    /// # Checks
+    ///
+    /// As on hardware. Here it is safe: no Rust value lives in the machine's RAM.
+    pub fn bare(machine: Bare<P>, layout: &Layout<'_>, regions: &[Region]) -> Result<Self, Violation> {
+        let ram = FrameRange::new(Frame::ZERO, machine.frames).unwrap_or(FrameRange::EMPTY);
+        let mut available = MemoryMap::new(regions)?.frames(Usage::Available);
+        if let Some(beyond) = available.find(|frames| !ram.covers(*frames)) {
+            return Err(Violation::NotRam(beyond.first()));
+        }
+        // SAFETY: 1. and 2. the RAM is the machine's own, in which no Rust value lives, and
+        // `regions` names nothing else as available.
+        unsafe { Self::build(machine, layout, regions) }
+    }
+
+    /// The machine.
+    pub const fn machine(&self) -> &Bare<P> {
+        &self.machine
+    }
+}
+
+#[cfg(test)]
+mod tests;
