@@ -91,4 +91,4 @@ mod sva;
 mod violation;
 
 pub use sva::{Mappings, Sva};
-pub use violation::{Class, Progress, Violation};
+pub use violation::{Class, Feature, Progress, Violation};

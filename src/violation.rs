@@ -28,6 +28,31 @@ pub enum Class {
     Entry,
 }
 
+/// What a machine must have.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[non_exhaustive]
+pub enum Feature {
+    /// CR0.WP: ring 0 obeys read-only pages (any 486).
+    WriteProtect,
+    /// CR4.PAE, for [`Pae`](crate::mmu::Pae).
+    Pae,
+    /// EFER.NXE, for [`Pae`](crate::mmu::Pae).
+    NoExecute,
+    /// Address line 20: memory above 1 MiB is not memory below it.
+    AddressLine20,
+}
+
+impl core::fmt::Display for Feature {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Feature::WriteProtect => "write protection in ring 0",
+            Feature::Pae => "physical address extension (PAE)",
+            Feature::NoExecute => "the no-execute bit (NX)",
+            Feature::AddressLine20 => "address line 20 (A20 is masked)",
+        })
+    }
+}
+
 macro_rules! violations {
     ($($(#[$doc:meta])* $name:ident($value:ty) $class:ident $text:literal;)*) => {
         /// Why a call was refused. Nothing was changed.
@@ -138,7 +163,10 @@ violations! {
     // The layout and the memory map that init is given.
 
     /// The CPU or machine lacks what the paging mode needs.
-    Unsupported(u32) Mmu "the CPU lacks feature {}";
+    Unsupported(Feature) Mmu "the machine lacks {}";
+    /// Code, the stack or a variable that init itself uses lies in no segment of the image, or not
+    /// where the segment of its role is.
+    NotInImage(VirtAddr) Mmu "what init uses at {} lies in no segment of the image for it";
     /// A segment of the image is empty, or there is none with text.
     NoImage(u32) Mmu "segment {} of the image is empty or missing";
     /// More segments than the library keeps a record of.

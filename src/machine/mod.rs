@@ -15,6 +15,12 @@ pub mod bare;
 pub mod emulated;
 #[cfg(feature = "emulated")]
 pub use emulated::Emulated;
+#[cfg(all(target_arch = "x86", target_os = "none"))]
+pub mod i386;
+#[cfg(all(target_arch = "x86", target_os = "none"))]
+pub use i386::I386;
+#[cfg(any(feature = "emulated", all(target_arch = "x86", target_os = "none")))]
+mod native;
 
 pub(crate) mod sealed {
     /// Keeps [`Memory`](super::Memory), [`Machine`](super::Machine) and
@@ -90,6 +96,8 @@ pub trait Memory: sealed::Sealed {
     unsafe fn compare_exchange<W: Word>(&self, at: PhysAddr, old: W, new: W) -> Result<W, W>;
     /// Adds `value`, wrapping, and returns what stood there.
     unsafe fn fetch_add(&self, at: PhysAddr, value: u32) -> u32;
+    /// Fills the frame with zeroes.
+    unsafe fn zero(&self, frame: Frame);
 }
 
 /// The CPUs and devices around a [`Memory`].
@@ -143,9 +151,6 @@ pub trait Machine: Memory {
 
     /// INVLPG: drops this CPU's cached translations of `page`, and its cached structure entries.
     fn invalidate_page(&self, page: Page);
-
-    /// Fills the frame with zeroes.
-    unsafe fn zero(&self, frame: Frame);
 
     /// Copies the bytes from `from` on to `to`. They do not pass the end of their frame.
     unsafe fn copy_out(&self, from: PhysAddr, to: &mut [u8]);

@@ -181,6 +181,14 @@ impl Memory for Tiny {
     unsafe fn fetch_add(&self, at: PhysAddr, value: u32) -> u32 {
         self.locked(at, |word| word.fetch_add(value, AcqRel))
     }
+
+    /// A frame that gets new contents must be in no TLB.
+    unsafe fn zero(&self, frame: Frame) {
+        assert!(!self.remembers(frame), "{frame} is given new contents while a TLB leads to it");
+        let words = self.shared.words.iter();
+        let inside = words.filter(|(at, _)| at / FRAME_BYTES == frame.number());
+        inside.for_each(|(_, word)| word.store(0, Release));
+    }
 }
 
 impl Machine for Tiny {
@@ -248,14 +256,6 @@ impl Machine for Tiny {
 
     fn invalidate_page(&self, _: Page) {
         self.shared.cached[self.here()].store(0, Release);
-    }
-
-    /// A frame that gets new contents must be in no TLB.
-    unsafe fn zero(&self, frame: Frame) {
-        assert!(!self.remembers(frame), "{frame} is given new contents while a TLB leads to it");
-        let words = self.shared.words.iter();
-        let inside = words.filter(|(at, _)| at / FRAME_BYTES == frame.number());
-        inside.for_each(|(_, word)| word.store(0, Release));
     }
 
     unsafe fn copy_out(&self, _: PhysAddr, _: &mut [u8]) {

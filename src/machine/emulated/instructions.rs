@@ -48,6 +48,11 @@ impl<P: PagingMode> Memory for Emulated<P> {
         self.step(Step::Exchange(at));
         self.ram.fetch_add(at, value)
     }
+
+    unsafe fn zero(&self, frame: Frame) {
+        self.step(Step::Zero(frame));
+        self.ram.zero(frame);
+    }
 }
 
 impl<P: PagingMode> Machine for Emulated<P> {
@@ -130,11 +135,6 @@ impl<P: PagingMode> Machine for Emulated<P> {
         let core = self.core(self.cpu());
         count(&core.tally.invalidations);
         core.caches().drop_page(page);
-    }
-
-    unsafe fn zero(&self, frame: Frame) {
-        self.step(Step::Zero(frame));
-        self.ram.zero(frame);
     }
 
     unsafe fn copy_out(&self, from: PhysAddr, to: &mut [u8]) {
