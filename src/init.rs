@@ -8,6 +8,8 @@ use crate::address::{FRAME_BYTES, Frame, FrameRange};
 use crate::frame::Kind;
 use crate::frame::table::{ENTRY_BYTES, Frames};
 use crate::frame::word::Word as FrameWord;
+#[cfg(feature = "emulated")]
+use crate::interrupt;
 use crate::layout::Layout;
 #[cfg(feature = "emulated")]
 use crate::machine::Machine;
@@ -223,6 +225,7 @@ impl<M: Machine> Sva<M> {
         // SAFETY: 1. and 2. are the caller's.
         let Parts { frames, clock, loaded, half } =
             unsafe { plan.write::<M::Mode>(&machine, machine.cpus()) };
+        interrupt::start(&machine);
         // SAFETY: the sealed root, complete, which is never changed.
         unsafe { machine.take_over(half.root) }
         Ok(Self { machine, frames, clock, loaded, half })

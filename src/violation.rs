@@ -193,6 +193,21 @@ violations! {
     AlreadyInitialised(PhysAddr) Mmu "the library was initialised before, at {}";
     /// The range of linear addresses wraps or leaves the user window.
     NotAUserRange(VirtAddr) Mmu "the range from {} on is not in the user window";
+
+    // Interrupts.
+
+    /// There are 256 vectors.
+    NoSuchVector(u32) Entry "there is no vector {}";
+    /// The vector is that of an exception or an interrupt line.
+    NotSoftware(u32) Entry "vector {} is not one of software interrupts";
+    /// The library keeps the vector for itself.
+    VectorReserved(u32) Entry "vector {} belongs to the library";
+    /// The vector has a handler already.
+    VectorTaken(u32) Entry "vector {} has a handler";
+    /// The vector has no handler.
+    NotRegistered(u32) Entry "vector {} has no handler";
+    /// The call is not for handlers; the value says how many run on this CPU, one inside the other.
+    InHandler(u32) Entry "not inside a handler ({} deep)";
 }
 
 impl core::error::Error for Violation {}

@@ -16,12 +16,14 @@
 
 use super::{Cpu, Machine, Memory, Word, native, sealed::Sealed};
 use crate::address::{FRAME_BYTES, FRAME_LIMIT, Frame, FrameRange, Page, PhysAddr, widen};
+use crate::interrupt::Handlers;
 use crate::layout::Layout;
 use crate::memory_map::{MemoryMap, Region, Usage};
 use crate::mmu::PagingMode;
 use crate::sva::Sva;
 use crate::violation::Violation;
 use core::cell::Cell;
+use core::fmt;
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 use core::ptr::{self, NonNull};
@@ -42,10 +44,13 @@ struct Registers {
 const INTERRUPT_FLAG: usize = 1 << 9;
 
 const FRAME: usize = widen(FRAME_BYTES);
+/// Frames below RAM: the registers, and below them the handlers.
+const HANDLER_FRAMES: usize = size_of::<Handlers>().div_ceil(FRAME);
+const FRAMES_BELOW: usize = HANDLER_FRAMES + 1;
 
 /// One CPU and RAM, from physical address 0 on, in memory of the host that is never freed.
 ///
-/// What stands in for registers lies in the frame below RAM. So the machine is no more than a
+/// What stands in for registers lies in the frame below RAM, the table of handlers below that. So the machine is no more than a
 /// pointer, and the library's handle on it as plain as on hardware.
 #[derive(Debug)]
 pub struct Bare<P: PagingMode> {
@@ -65,22 +70,31 @@ impl<P: PagingMode> Bare<P> {
         if frames > FRAME_LIMIT {
             return Err(too_long);
         }
-        let bytes = widen(frames).checked_add(1).and_then(|all| all.checked_mul(FRAME)).ok_or(too_long)?;
+        let bytes =
+            widen(frames).checked_add(FRAMES_BELOW).and_then(|all| all.checked_mul(FRAME)).ok_or(too_long)?;
         let layout = alloc::Layout::from_size_align(bytes, FRAME).map_err(|_| too_long)?;
         // SAFETY: the size is not zero.
         let memory = NonNull::new(unsafe { alloc::alloc_zeroed(layout) }).ok_or(too_long)?;
-        // SAFETY: the memory is one frame longer than RAM.
-        let machine = Self { ram: unsafe { memory.add(FRAME) }, frames, mode: PhantomData };
+        // SAFETY: the memory is so many frames longer than RAM.
+        let ram = unsafe { memory.add(FRAMES_BELOW * FRAME) };
+        let machine = Self { ram, frames, mode: PhantomData };
+        // SAFETY: these frames are below RAM and nobody's yet; a frame's start is aligned enough.
+        unsafe { machine.below::<Handlers>(FRAMES_BELOW).write(Handlers::new()) }
         machine.registers().flags.set(INTERRUPT_FLAG);
         Ok(machine)
     }
 
+    /// What begins so many frames below RAM.
+    #[inline(always)]
+    fn below<T>(&self, frames: usize) -> *mut T {
+        self.ram.as_ptr().wrapping_sub(frames.wrapping_mul(FRAME)).cast()
+    }
+
     #[inline(always)]
     fn registers(&self) -> &Registers {
-        let registers: *const Registers = self.ram.as_ptr().wrapping_sub(FRAME).cast();
         // SAFETY: `new` put a frame below RAM, zeroed, aligned and never freed, and nothing else
         // reaches it. Zeroes are a value of it. `Bare` is not `Sync`.
-        unsafe { &*registers }
+        unsafe { &*self.below(1) }
     }
 
     /// Where the byte at `at` lies. Only if that is in RAM does it lie in `Bare`'s memory.
@@ -236,6 +250,15 @@ impl<P: PagingMode> Machine for Bare<P> {
     }
 
     unsafe fn device_write<W: Word>(&self, _at: PhysAddr, _value: W) {}
+
+    #[inline(always)]
+    fn handlers(&self) -> &Handlers {
+        // SAFETY: `new` wrote them there, aligned and never freed, and nothing else reaches them.
+        unsafe { &*self.below(FRAMES_BELOW) }
+    }
+
+    /// There is no console.
+    fn report(&self, _words: fmt::Arguments<'_>) {}
 
     /// Panics with `why`.
     fn stop(&self, why: &'static str) -> ! {

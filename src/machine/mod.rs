@@ -6,6 +6,7 @@
 //! monomorphised, the code that the model tests drive.
 
 use crate::address::{Frame, FrameRange, Page, PhysAddr};
+use crate::interrupt::Handlers;
 use crate::mmu::PagingMode;
 use core::mem::MaybeUninit;
 
@@ -121,7 +122,8 @@ pub trait Machine: Memory {
 
     /// Sets IF on this CPU.
     ///
-    /// Only to undo an [`interrupts_off`](Self::interrupts_off) that found it set.
+    /// Only to undo an [`interrupts_off`](Self::interrupts_off) that found it set, or for the client, while
+    /// no handler runs on this CPU.
     unsafe fn interrupts_on(&self);
 
     /// Makes `cpu`, another than this one, call `run` with its interrupts off, soon after it has
@@ -177,6 +179,12 @@ pub trait Machine: Memory {
 
     /// Writes a device register of size `W`. The caller owns the address, which is not RAM.
     unsafe fn device_write<W: Word>(&self, at: PhysAddr, value: W);
+
+    /// The handlers of its interrupts, and what each CPU is in the middle of.
+    fn handlers(&self) -> &Handlers;
+
+    /// Says `words` on the library's console, which takes no lock.
+    fn report(&self, words: core::fmt::Arguments<'_>);
 
     /// Stops every CPU: the library found its own state broken, and to go on would break the promise.
     fn stop(&self, why: &'static str) -> !;

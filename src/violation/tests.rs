@@ -77,6 +77,12 @@ fn all() -> Vec<(Violation, &'static str, Class, &'static str)> {
         CpuCount(33) Mmu "33 CPUs are none or too many"
         AlreadyInitialised(PhysAddr::new(0x5000)) Mmu "the library was initialised before, at 0x00005000"
         NotAUserRange(VirtAddr::new(0xffff_fffc)) Mmu "the range from 0xfffffffc on is not in the user window"
+        NoSuchVector(256) Entry "there is no vector 256"
+        NotSoftware(14) Entry "vector 14 is not one of software interrupts"
+        VectorReserved(8) Entry "vector 8 belongs to the library"
+        VectorTaken(14) Entry "vector 14 has a handler"
+        NotRegistered(14) Entry "vector 14 has no handler"
+        InHandler(2) Entry "not inside a handler (2 deep)"
     }
 }
 

@@ -4,6 +4,7 @@ use crate::address::{FRAME_BYTES, Frame, FrameRange, Page, PageRange, PhysAddr};
 use crate::frame::Kind;
 use crate::frame::table::Frames;
 use crate::frame::word::Word as FrameWord;
+use crate::interrupt::Handlers;
 use crate::layout::{DirectMap, Segments};
 use crate::machine::{Cpu, Machine, Memory, Word, sealed::Sealed};
 use crate::mmu::clock::Clock;
@@ -52,6 +53,8 @@ struct Shared {
     roots: [AtomicU32; CPUS as usize],
     /// IF is clear, or an interrupt is being run.
     quiet: [AtomicBool; CPUS as usize],
+    /// None: no interrupt here has a vector.
+    handlers: Handlers,
 }
 
 /// A machine as one thread sees it, which is one CPU, and for a moment another whose interrupt it runs.
@@ -73,6 +76,7 @@ impl Tiny {
             cached: zeroes(),
             roots: [sealed(), sealed()],
             quiet: flags(),
+            handlers: Handlers::new(),
         };
         Self { shared: Arc::new(shared), cpu: Cell::new(0), cleared: Default::default() }
     }
@@ -287,6 +291,14 @@ impl Machine for Tiny {
     }
 
     unsafe fn device_write<W: Word>(&self, _: PhysAddr, _: W) {
+        unimplemented!()
+    }
+
+    fn handlers(&self) -> &Handlers {
+        &self.shared.handlers
+    }
+
+    fn report(&self, _: core::fmt::Arguments<'_>) {
         unimplemented!()
     }
 

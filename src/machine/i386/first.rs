@@ -11,6 +11,7 @@
 //! are ignored in the other (Intel SDM vol. 3, 4.3 and 4.4.1).
 
 use super::registers::{self, Control, Features};
+use super::tables::address;
 use crate::address::{FRAME_BYTES, Frame, Page, PageRange, PhysAddr, VirtAddr, widen};
 use crate::layout::{Layout, Role, Segment};
 use crate::machine::{Memory, Word, native, sealed::Sealed};
@@ -34,11 +35,6 @@ static FIRST: [Table; TABLES] = [const { Table(UnsafeCell::new([0; widen(FRAME_B
 
 /// The page through which a [`Window`] looks. The frame under it is of no use.
 static WINDOW: Table = Table(UnsafeCell::new([0; widen(FRAME_BYTES)]));
-
-#[expect(clippy::as_conversions, reason = "a pointer of i386 has 32 bits")]
-fn address<T>(of: *const T) -> VirtAddr {
-    VirtAddr::new(of.expose_provenance() as u32)
-}
 
 /// The frame under `at`, which must lie in a segment for which `fits` holds.
 fn frame_of(layout: &Layout<'_>, at: VirtAddr, fits: impl Fn(Role) -> bool) -> Result<Frame, Violation> {

@@ -16,12 +16,14 @@ pub(crate) mod first;
 pub(crate) mod platform;
 pub(crate) mod port;
 pub(crate) mod registers;
+pub(crate) mod tables;
 
 use super::{Cpu, Machine, Memory, Word, native, sealed::Sealed};
 use crate::address::{FRAME_BYTES, Frame, FrameRange, Page, PhysAddr, widen};
+use crate::interrupt::Handlers;
 use crate::layout::DirectMap;
 use crate::mmu::PagingMode;
-use core::fmt::Write;
+use core::fmt::{self, Write};
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 use core::ptr;
@@ -42,6 +44,9 @@ pub struct I386<P: PagingMode> {
 
 /// Whether an instance of the library holds the machine.
 static CLAIMED: AtomicBool = AtomicBool::new(false);
+
+/// Its handlers.
+pub(crate) static HANDLERS: Handlers = Handlers::new();
 
 impl<P: PagingMode> I386<P> {
     /// The machine as it is reached once its kernel half has this direct map.
@@ -208,12 +213,21 @@ impl<P: PagingMode> Machine for I386<P> {
     /// Goes nowhere, as [`device_read`](Self::device_read).
     unsafe fn device_write<W: Word>(&self, _at: PhysAddr, _value: W) {}
 
+    #[inline(always)]
+    fn handlers(&self) -> &Handlers {
+        &HANDLERS
+    }
+
+    fn report(&self, words: fmt::Arguments<'_>) {
+        // The console answers Ok.
+        _ = writeln!(console::Console, "sva-os: {words}");
+    }
+
     /// Says `why` on the library's console and halts.
     #[cold]
     fn stop(&self, why: &'static str) -> ! {
         registers::interrupts_off();
-        // The console answers Ok.
-        _ = writeln!(console::Console, "sva-os: stopped: {why}");
+        self.report(format_args!("stopped: {why}"));
         registers::halt_for_ever()
     }
 }

@@ -1,6 +1,6 @@
 //! Control registers, EFLAGS and model-specific registers: what the library needs of them.
 
-use crate::address::{Frame, Page, PhysAddr, widen};
+use crate::address::{Frame, Page, PhysAddr, VirtAddr, widen};
 use crate::machine::Word;
 use crate::mmu::PagingMode;
 use crate::violation::{Feature, Violation};
@@ -74,6 +74,15 @@ pub(crate) fn root() -> Frame {
 pub(crate) unsafe fn load_root(root: Frame) {
     // SAFETY: ring 0; the caller's list. The kernel half maps what this code runs on.
     unsafe { controlregs::cr3_write(root.start().get().into()) }
+}
+
+/// CR2: the address of the last page fault.
+#[inline(always)]
+pub(crate) fn fault_address() -> VirtAddr {
+    let address: u32;
+    // SAFETY: ring 0; reading CR2 changes nothing.
+    unsafe { asm!("mov {}, cr2", out(reg) address, options(nomem, nostack, preserves_flags)) }
+    VirtAddr::new(address)
 }
 
 /// INVLPG.
