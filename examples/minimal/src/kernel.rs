@@ -7,6 +7,6 @@ use sva_os::mmu::TwoLevel as Mode;
 entry!(main);
 
 fn main(boot: &'static Boot<Mode>) -> Status {
-    assert!(boot.sva().audit().is_ok());
+    boot.sva().audit().unwrap();
     Status::OK
 }
