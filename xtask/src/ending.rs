@@ -67,29 +67,28 @@ impl Remains<'_> {
         if self.log.lines().any(|line| line == "Triple fault") {
             return Ending::TripleFault;
         }
-        let complaint = self.errors.lines().find(|line| !line.contains(": warning: "));
+        let complaints: Vec<_> = self.errors.lines().filter(|line| !line.contains(": warning: ")).collect();
         let said = match last_status(self.output) {
             Ok(said) => said,
             Err(line) => return Ending::NotAStatus(line),
         };
-        match (self.exit.code(), said, complaint) {
-            (Some(_), None, Some(complaint)) => Ending::Qemu(complaint.to_owned()),
-            (Some(0), None, None) => Ending::Reset,
-            (Some(0), Some(said), _) => Ending::Status(said),
-            (Some(code), said, _) => match (debug_exit(code), said) {
-                (Some(wrote), Some(said)) if wrote == said => Ending::Status(said),
-                (Some(wrote), Some(said)) => Ending::Disagree { said, wrote },
-                (Some(wrote), None) => Ending::NoStatus(wrote),
-                (None, _) => Ending::Qemu(self.exit.to_string()),
-            },
-            (None, ..) => Ending::Qemu(self.exit.to_string()),
+        let powered_off = self.exit.success();
+        match (said, self.wrote()) {
+            (None, _) if !complaints.is_empty() => Ending::Qemu(complaints.join("; ")),
+            (None, _) if powered_off => Ending::Reset,
+            (Some(said), _) if powered_off => Ending::Status(said),
+            (Some(said), Some(wrote)) if said == wrote => Ending::Status(said),
+            (Some(said), Some(wrote)) => Ending::Disagree { said, wrote },
+            (None, Some(wrote)) => Ending::NoStatus(wrote),
+            (_, None) => Ending::Qemu(self.exit.to_string()),
         }
     }
-}
 
-/// What the guest wrote to the debug exit port for QEMU to end with `code`.
-fn debug_exit(code: i32) -> Option<u8> {
-    u8::try_from(code).ok().filter(|code| code % 2 == 1).map(|code| code / 2)
+    /// What the guest wrote to the debug exit port, if QEMU ended as that makes it.
+    fn wrote(&self) -> Option<u8> {
+        let code = u8::try_from(self.exit.code()?).ok()?;
+        (code % 2 == 1).then_some(code / 2)
+    }
 }
 
 /// The status in the last line of `output` that starts as one; the line, if it holds none.

@@ -72,7 +72,9 @@ impl Kernel {
             bail!("{} is not one program", self.directory.display());
         };
         check(&kernel).with_context(|| format!("{} cannot be booted", kernel.display()))?;
-        Ok(kernel)
+        // The path starts the kernel's command line, which should not depend on where this is.
+        let root = env::current_dir()?;
+        Ok(kernel.strip_prefix(root).map(Path::to_owned).unwrap_or(kernel))
     }
 }
 

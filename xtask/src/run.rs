@@ -91,8 +91,12 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     };
     let qemu = setup::qemu()?;
     let boot = Boot { kernel: kernel.build(&SourceToolchain::find()?)?, ..options.boot.clone() };
-    match boot.interactive(&qemu)?.ending {
-        Ending::Status(status) => Ok(ExitCode::from(status)),
+    let outcome = boot.interactive(&qemu)?;
+    match outcome.ending {
+        Ending::Status(status) => {
+            eprint!("{}", outcome.errors);
+            Ok(ExitCode::from(status))
+        }
         ending => bail!("{ending}"),
     }
 }

@@ -1,6 +1,6 @@
 //! A child process that is watched: its output read as it comes, its time limited.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Stderr, Write};
 use std::ops::{Deref, DerefMut};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Sender};
@@ -27,7 +27,7 @@ pub struct Watched {
 }
 
 /// Runs `command` until it ends, or for as long as `limit`. Its standard input is as `command` has
-/// it; `live` passes what it writes on to this terminal too.
+/// it; `live` passes its output on to ours too, as it comes.
 pub fn watch(command: &mut Command, limit: Option<Duration>, live: bool) -> Result<Watched> {
     let started = Instant::now();
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -38,7 +38,7 @@ pub fn watch(command: &mut Command, limit: Option<Duration>, live: bool) -> Resu
     let output = child.stdout.take().context("standard output is piped")?;
     let output = collect(output, live.then(io::stdout), failed.clone());
     let errors = child.stderr.take().context("standard error is piped")?;
-    let errors = collect(errors, live.then(io::stderr), failed.clone());
+    let errors = collect(errors, None::<Stderr>, failed.clone());
 
     let exit = loop {
         if let Some(exit) = child.try_wait()? {
