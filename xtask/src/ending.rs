@@ -20,7 +20,7 @@ pub enum Ending {
     TimeLimit(Duration),
     /// A fault in the handling of a double fault.
     TripleFault,
-    /// The guest was reset or powered off, and gave no status.
+    /// The guest was reset or powered off, or its user left, and it gave no status.
     Reset,
     /// The guest wrote this value to the debug exit port, and gave no status.
     NoStatus(u8),
@@ -38,7 +38,7 @@ impl Display for Ending {
             Self::Status(status) => write!(f, "status {status}"),
             Self::TimeLimit(limit) => write!(f, "time limit: stopped after {} s", limit.as_secs_f64()),
             Self::TripleFault => f.write_str("triple fault"),
-            Self::Reset => f.write_str("reset or powered off, without a status"),
+            Self::Reset => f.write_str("reset, powered off or left, without a status"),
             Self::NoStatus(wrote) => write!(f, "left through the debug exit with {wrote}, without a status"),
             Self::Disagree { said, wrote } => {
                 write!(f, "gave the status {said}, but left through the debug exit with {wrote}")

@@ -42,7 +42,7 @@ impl Options {
                 Long("example") => options.example = Some(arguments.value()?.string()?),
                 Long("release") => options.profile = Profile::Release,
                 Long("debug") => options.profile = Profile::Dev,
-                Long("mode") => options.mode = arguments.value()?.parse()?,
+                Long("mode") => options.mode = arguments.value()?.string()?.parse()?,
                 Long("unchecked") => options.checks = Checks::Unchecked,
                 Long("memory") => boot.memory = Some(arguments.value()?.parse()?),
                 Long("cpu") => boot.cpu = Some(arguments.value()?.string()?),
