@@ -81,6 +81,8 @@ extern crate std;
 
 pub mod address;
 pub mod audit;
+#[cfg(feature = "boot")]
+pub mod boot;
 pub mod frame;
 mod init;
 pub mod interrupt;

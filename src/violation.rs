@@ -112,6 +112,8 @@ violations! {
     FrameIsDma(Frame) Dma "frame {} is open to devices for ever";
     /// The bytes of frames of this kind are not reached by copies.
     NoBytes(Frame) Mmu "frame {} is not one whose bytes may be copied";
+    /// The layout did not say to keep the frame, so it is not lent to read.
+    NotKept(Frame) Mmu "frame {} was not kept at init";
     /// One more mapping would overflow the frame's count.
     TooManyMappings(Frame) Mmu "frame {} has as many mappings as can be counted";
     /// No retype leads to this kind; the value is its number.

@@ -43,6 +43,7 @@ fn all() -> Vec<(Violation, &'static str, Class, &'static str)> {
         NotRetypable(FRAME) Mmu "frame 0x00012000 is of a kind that is never retyped"
         FrameIsDma(FRAME) Dma "frame 0x00012000 is open to devices for ever"
         NoBytes(FRAME) Mmu "frame 0x00012000 is not one whose bytes may be copied"
+        NotKept(FRAME) Mmu "frame 0x00012000 was not kept at init"
         TooManyMappings(FRAME) Mmu "frame 0x00012000 has as many mappings as can be counted"
         KindNotOffered(7) Mmu "no retype leads to kind 7"
         NotATable(FRAME) Mmu "frame 0x00012000 is not a user page table"
