@@ -81,6 +81,14 @@ impl<P: PagingMode> I386<P> {
     }
 }
 
+/// The end, once the library has said why it stopped the machine.
+pub(crate) fn end() -> ! {
+    #[cfg(feature = "boot")]
+    crate::boot::exit(crate::boot::Status::STOPPED);
+    #[cfg(not(feature = "boot"))]
+    registers::halt_for_ever()
+}
+
 impl<P: PagingMode> Sealed for I386<P> {}
 
 impl<P: PagingMode> Memory for I386<P> {
