@@ -83,6 +83,7 @@ pub mod address;
 pub mod audit;
 pub mod frame;
 mod init;
+pub mod io;
 pub mod layout;
 pub mod machine;
 pub mod memory_map;

@@ -4,6 +4,7 @@ use crate::address::{Frame, FrameRange, PageRange};
 use crate::frame::Kind;
 use crate::frame::table::Frames;
 use crate::frame::word::Uses;
+use crate::io::Io;
 use crate::machine::Machine;
 use crate::mmu::clock::Clock;
 use crate::mmu::kernel_half::KernelHalf;
@@ -56,10 +57,15 @@ impl<M: Machine> Sva<M> {
         self.half.tables
     }
 
+    /// The machine's devices.
+    pub const fn io(&self) -> Io<'_, M> {
+        Io::new(&self.machine)
+    }
+
     /// Turns interrupts off on this CPU until the guard is dropped.
     #[inline(always)]
     pub(crate) fn quiet(&self) -> Quiet<'_, M> {
-        Quiet { machine: &self.machine, was_on: self.machine.interrupts_off() }
+        Quiet::on(&self.machine)
     }
 
     /// Gives back uses that were acquired.
@@ -106,11 +112,19 @@ pub(crate) struct Quiet<'m, M: Machine> {
     was_on: bool,
 }
 
+impl<'m, M: Machine> Quiet<'m, M> {
+    /// Turns interrupts off on this CPU of `machine`.
+    #[inline(always)]
+    pub(crate) fn on(machine: &'m M) -> Self {
+        Self { machine, was_on: machine.interrupts_off() }
+    }
+}
+
 impl<M: Machine> Drop for Quiet<'_, M> {
     #[inline(always)]
     fn drop(&mut self) {
         if self.was_on {
-            // SAFETY: undoes the `interrupts_off` of `quiet`, which found them on.
+            // SAFETY: undoes the `interrupts_off` of `on`, which found them set.
             unsafe { self.machine.interrupts_on() }
         }
     }

@@ -18,6 +18,7 @@
 
 use super::{Cpu, Machine, Memory, Word, sealed::Sealed};
 use crate::address::{FRAME_BYTES, FRAME_LIMIT, Frame, FrameRange, Page, PhysAddr, widen};
+use crate::io::{Claims, Register};
 use crate::layout::Layout;
 use crate::memory_map::{MemoryMap, Region, Usage};
 use crate::mmu::PagingMode;
@@ -39,6 +40,7 @@ struct Registers {
     /// The operand of the last INVLPG.
     invalidated: Cell<u32>,
     claimed: Cell<bool>,
+    ports: Claims,
 }
 
 /// IF in EFLAGS.
@@ -46,9 +48,12 @@ const INTERRUPT_FLAG: usize = 1 << 9;
 
 const FRAME: usize = widen(FRAME_BYTES);
 
+/// The bytes below RAM that the registers take: whole frames.
+const BELOW: usize = size_of::<Registers>().next_multiple_of(FRAME);
+
 /// One CPU and RAM, from physical address 0 on, in memory of the host that is never freed.
 ///
-/// What stands in for registers lies in the frame below RAM. So the machine is no more than a
+/// What stands in for registers lies in the frames below RAM. So the machine is no more than a
 /// pointer, and the library's handle on it as plain as on hardware.
 #[derive(Debug)]
 pub struct Bare<P: PagingMode> {
@@ -68,20 +73,21 @@ impl<P: PagingMode> Bare<P> {
         if frames > FRAME_LIMIT {
             return Err(too_long);
         }
-        let bytes = widen(frames).checked_add(1).and_then(|all| all.checked_mul(FRAME)).ok_or(too_long)?;
+        let bytes =
+            widen(frames).checked_mul(FRAME).and_then(|ram| ram.checked_add(BELOW)).ok_or(too_long)?;
         let layout = alloc::Layout::from_size_align(bytes, FRAME).map_err(|_| too_long)?;
         // SAFETY: the size is not zero.
         let memory = NonNull::new(unsafe { alloc::alloc_zeroed(layout) }).ok_or(too_long)?;
-        // SAFETY: the memory is one frame longer than RAM.
-        let machine = Self { ram: unsafe { memory.add(FRAME) }, frames, mode: PhantomData };
+        // SAFETY: the memory is longer than RAM by that.
+        let machine = Self { ram: unsafe { memory.add(BELOW) }, frames, mode: PhantomData };
         machine.registers().flags.set(INTERRUPT_FLAG);
         Ok(machine)
     }
 
     #[inline(always)]
     fn registers(&self) -> &Registers {
-        let registers: *const Registers = self.ram.as_ptr().wrapping_sub(FRAME).cast();
-        // SAFETY: `new` put a frame below RAM, zeroed, aligned and never freed, and nothing else
+        let registers: *const Registers = self.ram.as_ptr().wrapping_sub(BELOW).cast();
+        // SAFETY: `new` put their frames below RAM, zeroed, aligned and never freed, and nothing else
         // reaches it. Zeroes are a value of it. `Bare` is not `Sync`.
         unsafe { &*registers }
     }
@@ -288,12 +294,16 @@ impl<P: PagingMode> Machine for Bare<P> {
         unsafe { &mut *self.bytes(frames) }
     }
 
+    fn claims(&self) -> &Claims {
+        &self.registers().ports
+    }
+
     /// Ones, as from a bus where nothing answers.
-    unsafe fn port_read<W: Word>(&self, _port: u16) -> W {
+    unsafe fn port_read<W: Register>(&self, _port: u16) -> W {
         W::truncate(u64::MAX)
     }
 
-    unsafe fn port_write<W: Word>(&self, _port: u16, _value: W) {}
+    unsafe fn port_write<W: Register>(&self, _port: u16, _value: W) {}
 
     /// Ones, as from a bus where nothing answers.
     unsafe fn device_read<W: Word>(&self, _at: PhysAddr) -> W {

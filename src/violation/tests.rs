@@ -76,6 +76,11 @@ fn all() -> Vec<(Violation, &'static str, Class, &'static str)> {
         CpuCount(33) Mmu "33 CPUs are none or too many"
         AlreadyInitialised(PhysAddr::new(0x5000)) Mmu "the library was initialised before, at 0x00005000"
         NotAUserRange(VirtAddr::new(0xffff_fffc)) Mmu "the range from 0xfffffffc on is not in the user window"
+        NoPorts(0x3f8) Dma "the range of ports from 0x03f8 on is empty"
+        PastLastPort(0xffff) Dma "the range of ports from 0xffff on passes the last"
+        PortNotOffered(0x20) Dma "port 0x0020 is not offered, or not with those before it"
+        PortTaken(0x3f8) Dma "port 0x03f8 is taken"
+        OutsidePorts(8) Dma "the access at offset 0x8 passes the end of the claimed ports"
     }
 }
 
