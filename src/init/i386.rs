@@ -1,9 +1,10 @@
 //! Init on hardware: from any boot state to the library's own tables.
 
 use super::{Parts, Plan};
+use crate::interrupt::{self, tables};
 use crate::layout::Layout;
 use crate::machine::I386;
-use crate::machine::i386::first::FirstTables;
+use crate::machine::i386::first::{self, FirstTables};
 use crate::machine::i386::platform;
 use crate::machine::i386::registers::{self, Features};
 use crate::memory_map::Region;
@@ -43,7 +44,8 @@ impl<P: PagingMode> Sva<I386<P>> {
     #[doc(alias = "sva_end_mem_init")]
     pub unsafe fn init(layout: &Layout<'_>, regions: &[Region]) -> Result<Self, Violation> {
         let features = Features::detect::<P>()?;
-        let plan = Plan::new::<P>(layout, regions)?;
+        let mut plan = Plan::new::<P>(layout, regions)?;
+        plan.half.constant = Some(first::frame_of_variable(layout, tables::idt_page().start())?);
         let were_on = registers::interrupts_off();
         if !I386::<P>::claim() {
             return Err(Violation::AlreadyInitialised(registers::root().start()));
@@ -68,16 +70,24 @@ impl<P: PagingMode> Sva<I386<P>> {
         let first = unsafe { FirstTables::new(layout) }?;
         // SAFETY: 1. and 2. are the caller's.
         let window = unsafe { first.load::<P>(features) }?;
+        // SAFETY: fewer interrupts break nothing.
+        unsafe { platform::hold_nmi(true) };
         // SAFETY: the machine was claimed, and interrupts are off.
         unsafe { platform::make_quiet() };
         // SAFETY: this is init's, with whom nobody else shares the machine.
         unsafe { registers::close_side_doors(features) };
         // SAFETY: 1. and 2. are the caller's.
         let Parts { frames, clock, loaded, half } = unsafe { plan.write::<P>(&window, 1) };
+        // SAFETY: 1. the first tables map the image, writable, and the root's tables map it in the same place.
+        // 2. is the caller's. 3. interrupts are off, NMI is held back, and no other CPU runs.
+        unsafe { tables::load(half.root.start()) };
         // SAFETY: the sealed root, complete, which is never changed.
         unsafe { registers::load_root(half.root) };
         // SAFETY: the root that was just loaded has this direct map, and so has every other.
         let machine = unsafe { I386::new(&half.direct_map) };
+        interrupt::start(&machine);
+        // SAFETY: every vector has its gate.
+        unsafe { platform::hold_nmi(false) };
         Ok(Self { machine, frames, clock, loaded, half })
     }
 }

@@ -11,7 +11,7 @@ use super::stubs;
 use super::vector::Vector;
 use crate::address::{FRAME_BYTES, Page, PhysAddr, VirtAddr, widen};
 use crate::machine::i386::tables::{self as leaf, address};
-use crate::machine::i386::{console::Console, registers};
+use crate::machine::i386::{self, console::Console, registers};
 use core::cell::UnsafeCell;
 use core::fmt::Write;
 use static_assertions::const_assert;
@@ -127,5 +127,5 @@ pub(super) extern "C" fn double_fault() -> ! {
     let why = DoubleFault { left, fault };
     // The console answers Ok.
     _ = writeln!(Console, "sva-os: {why}");
-    registers::halt_for_ever()
+    i386::end()
 }

@@ -337,6 +337,7 @@ pub(super) fn sva(machine: Tiny) -> Sva<Tiny> {
         segments: Segments::new(&[]).unwrap(),
         direct_map: DirectMap { first: Page::ZERO, frames: FrameRange::EMPTY },
         user: PageRange::new(Page::ZERO, 0xc_0000).unwrap(),
+        constant: None,
         root: SEALED_ROOT,
         tables: FrameRange::EMPTY,
     };

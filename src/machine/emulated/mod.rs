@@ -322,6 +322,9 @@ impl<P: PagingMode> Emulated<P> {
     }
 }
 
+// A panic of a test leaves no lock of the machine held and no state half changed.
+impl<P: PagingMode> core::panic::RefUnwindSafe for Emulated<P> {}
+
 impl<P: PagingMode> Clone for Emulated<P> {
     fn clone(&self) -> Self {
         Self {

@@ -47,9 +47,9 @@ fn frame_of(layout: &Layout<'_>, at: VirtAddr, fits: impl Fn(Role) -> bool) -> R
         .ok_or(Violation::NotInImage(at))
 }
 
-/// The frame under a static of the library.
-pub(crate) fn frame_of_static<T>(layout: &Layout<'_>, of: *const T) -> Result<Frame, Violation> {
-    frame_of(layout, address(of), |role| role == Role::Data)
+/// The frame under the variable at `at`.
+pub(crate) fn frame_of_variable(layout: &Layout<'_>, at: VirtAddr) -> Result<Frame, Violation> {
+    frame_of(layout, at, |role| role == Role::Data)
 }
 
 /// The first tables, written: they map the image in both modes.
@@ -79,9 +79,11 @@ impl FirstTables {
         let code: fn(u32) -> Option<*mut u8> = table;
         #[expect(clippy::as_conversions, reason = "a function's address")]
         frame_of(layout, address(code as *const ()), |role| role == Role::Text)?;
-        frame_of_static(layout, &raw const WINDOW)?;
-        let first = frame_of_static(layout, &raw const FIRST)?;
-        let last = FIRST.last().map_or(Err(Violation::NoRoom(0)), |last| frame_of_static(layout, last))?;
+        frame_of_variable(layout, address(&raw const WINDOW))?;
+        let first = frame_of_variable(layout, address(&raw const FIRST))?;
+        let last = FIRST
+            .last()
+            .map_or(Err(Violation::NoRoom(0)), |last| frame_of_variable(layout, address(last)))?;
         let in_a_row = first.checked_add(LAST) == Some(last);
         let no_room = Violation::NoRoom(layout.image.iter().map(|segment| segment.frames.count()).sum());
         let pointers = unused_entries(layout).filter(|_| in_a_row).ok_or(no_room)?;

@@ -81,6 +81,14 @@ impl<P: PagingMode> I386<P> {
     }
 }
 
+/// The end, once the library has said why it stopped the machine.
+pub(crate) fn end() -> ! {
+    #[cfg(feature = "boot")]
+    crate::boot::exit(crate::boot::Status::STOPPED);
+    #[cfg(not(feature = "boot"))]
+    registers::halt_for_ever()
+}
+
 impl<P: PagingMode> Sealed for I386<P> {}
 
 impl<P: PagingMode> Memory for I386<P> {
@@ -228,6 +236,6 @@ impl<P: PagingMode> Machine for I386<P> {
     fn stop(&self, why: &'static str) -> ! {
         registers::interrupts_off();
         self.report(format_args!("stopped: {why}"));
-        registers::halt_for_ever()
+        end()
     }
 }
