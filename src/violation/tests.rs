@@ -84,6 +84,8 @@ fn all() -> Vec<(Violation, &'static str, Class, &'static str)> {
         VectorTaken(14) Entry "vector 14 has a handler"
         NotRegistered(14) Entry "vector 14 has no handler"
         InHandler(2) Entry "not inside a handler (2 deep)"
+        NoSuchRate(18) Entry "the timer has no rate of 18 Hz"
+        NoSuchDelay(0) Entry "the timer has no delay of 0 ticks"
     }
 }
 
