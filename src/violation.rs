@@ -210,6 +210,11 @@ violations! {
     NotRegistered(u32) Entry "vector {} has no handler";
     /// The call is not for handlers; the value says how many run on this CPU, one inside the other.
     InHandler(u32) Entry "not inside a handler ({} deep)";
+    /// The timer cannot interrupt so often, or so seldom.
+    NoSuchRate(u32) Entry "the timer has no rate of {} Hz";
+    /// The timer cannot measure this time.
+    NoSuchDelay(u32) Entry "the timer has no delay of {} ticks";
+
     // I/O ports. Who reaches the port of another device may program a DMA there.
 
     /// The range of ports is empty; the value is its first.

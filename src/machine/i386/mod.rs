@@ -229,6 +229,10 @@ impl<P: PagingMode> Machine for I386<P> {
     /// Goes nowhere, as [`device_read`](Self::device_read).
     unsafe fn device_write<W: Word>(&self, _at: PhysAddr, _value: W) {}
 
+    fn time_stamp(&self) -> Option<u64> {
+        registers::time_stamp()
+    }
+
     #[inline(always)]
     fn handlers(&self) -> &Handlers {
         &HANDLERS
