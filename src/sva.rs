@@ -4,6 +4,7 @@ use crate::address::{Frame, FrameRange, PageRange};
 use crate::frame::Kind;
 use crate::frame::table::Frames;
 use crate::frame::word::Uses;
+use crate::interrupt::quiet::Quiet;
 use crate::io::Io;
 use crate::machine::Machine;
 use crate::mmu::clock::Clock;
@@ -65,7 +66,7 @@ impl<M: Machine> Sva<M> {
     /// Turns interrupts off on this CPU until the guard is dropped.
     #[inline(always)]
     pub(crate) fn quiet(&self) -> Quiet<'_, M> {
-        Quiet::on(&self.machine)
+        Quiet::new(&self.machine)
     }
 
     /// Gives back uses that were acquired.
@@ -103,31 +104,6 @@ pub struct Mappings {
     pub total: u32,
     /// Those that allow writing.
     pub writable: u32,
-}
-
-/// Interrupts are off on this CPU; dropping it restores what was.
-#[must_use]
-pub(crate) struct Quiet<'m, M: Machine> {
-    machine: &'m M,
-    was_on: bool,
-}
-
-impl<'m, M: Machine> Quiet<'m, M> {
-    /// Turns interrupts off on this CPU of `machine`.
-    #[inline(always)]
-    pub(crate) fn on(machine: &'m M) -> Self {
-        Self { machine, was_on: machine.interrupts_off() }
-    }
-}
-
-impl<M: Machine> Drop for Quiet<'_, M> {
-    #[inline(always)]
-    fn drop(&mut self) {
-        if self.was_on {
-            // SAFETY: undoes the `interrupts_off` of `on`, which found them set.
-            unsafe { self.machine.interrupts_on() }
-        }
-    }
 }
 
 /// Uses of a frame that this CPU acquired. While it lives the frame keeps its kind; dropping it

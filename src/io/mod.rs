@@ -33,8 +33,8 @@ pub use serial_log::SerialLog;
 #[cfg(feature = "uart")]
 pub use uart::{Uart, UartPorts};
 
+use crate::interrupt::quiet::Quiet;
 use crate::machine::Machine;
-use crate::sva::Quiet;
 use crate::violation::Violation;
 use claims::Ports;
 
@@ -84,7 +84,7 @@ impl<'m, M: Machine> Io<'m, M> {
 
     /// Claims `ports`, whatever the policy says of them.
     fn take(self, ports: Ports) -> Result<PortRange<'m, M>, Violation> {
-        let _quiet = Quiet::on(self.machine);
+        let _quiet = Quiet::new(self.machine);
         self.machine.claims().take(ports)?;
         Ok(PortRange::new(self.machine, ports))
     }

@@ -1,8 +1,8 @@
 //! What every kernel needs of the ports that are not handed out, each as one operation.
 
 use super::Io;
+use crate::interrupt::quiet::Quiet;
 use crate::machine::Machine;
-use crate::sva::Quiet;
 
 /// Where firmware reports its progress. Of the DMA page registers, but of no channel.
 const DELAY: u16 = 0x80;
@@ -72,7 +72,7 @@ impl<M: Machine> Io<'_, M> {
     ///
     /// None: no Rust code runs on this CPU afterwards, and none at all once the machine has reset.
     pub fn reset(self) -> ! {
-        let _quiet = Quiet::on(self.machine);
+        let _quiet = Quiet::new(self.machine);
         for _ in 0..PATIENCE {
             // SAFETY: the library's own port; to read the status changes nothing.
             let status: u8 = unsafe { self.machine.port_read(KEYBOARD) };
@@ -98,7 +98,7 @@ impl<M: Machine> Io<'_, M> {
     /// Nothing is written to a port unless a PCI function is found that says that it answers there:
     /// elsewhere the same port may start a DMA.
     pub fn power_off(self) -> ! {
-        let _quiet = Quiet::on(self.machine);
+        let _quiet = Quiet::new(self.machine);
         // Every function of bus 0. The address of its register 0 is the address of the function.
         for function in (0..0x1_0000).step_by(0x100) {
             let id = self.config(function, 0);

@@ -2,8 +2,8 @@
 
 use super::Register;
 use super::claims::Ports;
+use crate::interrupt::quiet::Quiet;
 use crate::machine::Machine;
-use crate::sva::Quiet;
 use crate::violation::Violation;
 use core::fmt;
 use core::marker::PhantomData;
@@ -178,7 +178,7 @@ fn outside<T>(offset: u16) -> Result<T, Violation> {
 
 impl<M: Machine> Drop for PortRange<'_, M> {
     fn drop(&mut self) {
-        let _quiet = Quiet::on(self.machine);
+        let _quiet = Quiet::new(self.machine);
         if !self.machine.claims().release(self.ports) {
             self.machine.stop("ports were released under their owner")
         }

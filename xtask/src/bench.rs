@@ -7,10 +7,9 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Result, ensure};
-use serde_json::Value;
 
 use crate::process::read;
-use crate::toolchain::SourceToolchain;
+use crate::toolchain::{SourceToolchain, executables};
 use crate::{callgrind, setup};
 
 /// Counts every case of the benchmark called `name`, or of all.
@@ -30,27 +29,7 @@ fn build(name: Option<&str>) -> Result<Vec<PathBuf>> {
     let target = name.map_or("--benches".to_owned(), |name| format!("--bench={name}"));
     let mut build = SourceToolchain::find()?.hosted("build");
     build.args(["--package=sva-os", "--release", "--message-format=json-render-diagnostics", &target]);
-    let binaries = executables(&read(&mut build)?);
+    let binaries = executables(&read(&mut build)?, "bench");
     ensure!(!binaries.is_empty(), "there are no benchmarks");
     Ok(binaries)
-}
-
-/// The benchmarks among the artifacts that cargo reports, one JSON object a line.
-fn executables(messages: &str) -> Vec<PathBuf> {
-    let artifacts = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let benches = artifacts.filter(|artifact| artifact["target"]["kind"][0] == "bench");
-    benches.filter_map(|bench| Some(bench["executable"].as_str()?.into())).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_benchmarks_are_executables_to_count() {
-        let messages = r#"{"reason":"compiler-artifact","target":{"kind":["lib"]},"executable":null}
-{"reason":"compiler-artifact","target":{"kind":["bench"]},"executable":"target/cost"}
-{"reason":"build-finished","success":true}"#;
-        assert_eq!(executables(messages), [PathBuf::from("target/cost")]);
-    }
 }
