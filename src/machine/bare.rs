@@ -40,21 +40,20 @@ struct Registers {
     invalidated: Cell<u32>,
     claimed: Cell<bool>,
     ports: Claims,
+    handlers: Handlers,
 }
 
 /// IF in EFLAGS.
 const INTERRUPT_FLAG: usize = 1 << 9;
 
 const FRAME: usize = widen(FRAME_BYTES);
-/// Frames below RAM: the registers, and below them the handlers.
-const REGISTER_FRAMES: usize = size_of::<Registers>().div_ceil(FRAME);
-const HANDLER_FRAMES: usize = size_of::<Handlers>().div_ceil(FRAME);
-const FRAMES_BELOW: usize = HANDLER_FRAMES + REGISTER_FRAMES;
+/// The bytes below RAM that the registers take: whole frames.
+const BELOW: usize = size_of::<Registers>().next_multiple_of(FRAME);
 
 /// One CPU and RAM, from physical address 0 on, in memory of the host that is never freed.
 ///
-/// What stands in for registers lies in frames below RAM, the table of handlers below that. So the
-/// machine is no more than a pointer, and the library's handle on it as plain as on hardware.
+/// What stands in for registers lies in the frames below RAM. So the machine is no more than a
+/// pointer, and the library's handle on it as plain as on hardware.
 #[derive(Debug)]
 pub struct Bare<P: PagingMode> {
     ram: NonNull<u8>,
@@ -74,30 +73,30 @@ impl<P: PagingMode> Bare<P> {
             return Err(too_long);
         }
         let bytes =
-            widen(frames).checked_add(FRAMES_BELOW).and_then(|all| all.checked_mul(FRAME)).ok_or(too_long)?;
+            widen(frames).checked_mul(FRAME).and_then(|ram| ram.checked_add(BELOW)).ok_or(too_long)?;
         let layout = alloc::Layout::from_size_align(bytes, FRAME).map_err(|_| too_long)?;
         // SAFETY: the size is not zero.
         let memory = NonNull::new(unsafe { alloc::alloc_zeroed(layout) }).ok_or(too_long)?;
-        // SAFETY: the memory is so many frames longer than RAM.
-        let ram = unsafe { memory.add(FRAMES_BELOW * FRAME) };
-        let machine = Self { ram, frames, mode: PhantomData };
-        // SAFETY: these frames are below RAM and nobody's yet; a frame's start is aligned enough.
-        unsafe { machine.below::<Handlers>(FRAMES_BELOW).write(Handlers::new()) }
-        machine.registers().flags.set(INTERRUPT_FLAG);
-        Ok(machine)
-    }
-
-    /// What begins so many frames below RAM.
-    #[inline(always)]
-    fn below<T>(&self, frames: usize) -> *mut T {
-        self.ram.as_ptr().wrapping_sub(frames.wrapping_mul(FRAME)).cast()
+        let registers = Registers {
+            flags: Cell::new(INTERRUPT_FLAG),
+            cr3: Cell::new(0),
+            invalidated: Cell::new(0),
+            claimed: Cell::new(false),
+            ports: Claims::new(),
+            handlers: Handlers::new(),
+        };
+        // SAFETY: there is room for them below RAM, aligned, and nobody else reaches it.
+        unsafe { memory.cast().write(registers) };
+        // SAFETY: the memory is longer than RAM by that.
+        Ok(Self { ram: unsafe { memory.add(BELOW) }, frames, mode: PhantomData })
     }
 
     #[inline(always)]
     fn registers(&self) -> &Registers {
-        // SAFETY: `new` put their frames below RAM, zeroed, aligned and never freed, and nothing else
-        // reaches it. Zeroes are a value of it. `Bare` is not `Sync`.
-        unsafe { &*self.below(REGISTER_FRAMES) }
+        let registers: *const Registers = self.ram.as_ptr().wrapping_sub(BELOW).cast();
+        // SAFETY: `new` wrote them there, aligned and never freed, and nothing else reaches them. `Bare` is
+        // not `Sync`.
+        unsafe { &*registers }
     }
 
     /// Where the byte at `at` lies. Only if that is in RAM does it lie in `Bare`'s memory.
@@ -260,8 +259,7 @@ impl<P: PagingMode> Machine for Bare<P> {
 
     #[inline(always)]
     fn handlers(&self) -> &Handlers {
-        // SAFETY: `new` wrote them there, aligned and never freed, and nothing else reaches them.
-        unsafe { &*self.below(FRAMES_BELOW) }
+        &self.registers().handlers
     }
 
     /// There is no console.

@@ -197,17 +197,17 @@ impl<P: PagingMode> Emulated<P> {
     }
 
     /// A digest of all state that hardware or the library could tell apart: RAM, each CPU's CR3,
-    /// PDPTE registers, IF, TLB and paging-structure cache, who has which port, what was written to
-    /// devices, and the registered handlers.
+    /// PDPTE registers, IF, TLB and paging-structure cache, the registered handlers, who has which
+    /// port, and what was written to devices.
     /// [`Counters`], the device log and pending [`defer_interrupts`](Self::defer_interrupts) are
     /// not state.
     pub fn digest(&self) -> u64 {
         let claimed = u64::from(self.claimed.load(Ordering::Relaxed));
-        let written = mix(self.devices().digest(), self.handlers.digest());
+        let devices = mix(self.devices().digest(), self.handlers.digest());
         let devices = self
             .ports
             .taken()
-            .fold(written, |digest, (first, bits)| mix(digest, u64::from(first) << 32 | u64::from(bits)));
+            .fold(devices, |digest, (first, bits)| mix(digest, u64::from(first) << 32 | u64::from(bits)));
         let outside = mix(self.ram.digest(), mix(devices, claimed));
         self.cores.iter().fold(outside, |digest, core| mix(digest, core.digest()))
     }
