@@ -28,6 +28,31 @@ pub enum Class {
     Entry,
 }
 
+/// What a machine must have.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[non_exhaustive]
+pub enum Feature {
+    /// CR0.WP: ring 0 obeys read-only pages (any 486).
+    WriteProtect,
+    /// CR4.PAE, for [`Pae`](crate::mmu::Pae).
+    Pae,
+    /// EFER.NXE, for [`Pae`](crate::mmu::Pae).
+    NoExecute,
+    /// Address line 20: memory above 1 MiB is not memory below it.
+    AddressLine20,
+}
+
+impl core::fmt::Display for Feature {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Feature::WriteProtect => "write protection in ring 0",
+            Feature::Pae => "physical address extension (PAE)",
+            Feature::NoExecute => "the no-execute bit (NX)",
+            Feature::AddressLine20 => "address line 20 (A20 is masked)",
+        })
+    }
+}
+
 macro_rules! violations {
     ($($(#[$doc:meta])* $name:ident($value:ty) $class:ident $text:literal;)*) => {
         /// Why a call was refused. Nothing was changed.
@@ -87,6 +112,8 @@ violations! {
     FrameIsDma(Frame) Dma "frame {} is open to devices for ever";
     /// The bytes of frames of this kind are not reached by copies.
     NoBytes(Frame) Mmu "frame {} is not one whose bytes may be copied";
+    /// The layout did not say to keep the frame, so it is not lent to read.
+    NotKept(Frame) Mmu "frame {} was not kept at init";
     /// One more mapping would overflow the frame's count.
     TooManyMappings(Frame) Mmu "frame {} has as many mappings as can be counted";
     /// No retype leads to this kind; the value is its number.
@@ -138,7 +165,10 @@ violations! {
     // The layout and the memory map that init is given.
 
     /// The CPU or machine lacks what the paging mode needs.
-    Unsupported(u32) Mmu "the CPU lacks feature {}";
+    Unsupported(Feature) Mmu "the machine lacks {}";
+    /// Code, the stack or a variable that init itself uses lies in no segment of the image, or not
+    /// where the segment of its role is.
+    NotInImage(VirtAddr) Mmu "what init uses at {} lies in no segment of the image for it";
     /// A segment of the image is empty, or there is none with text.
     NoImage(u32) Mmu "segment {} of the image is empty or missing";
     /// More segments than the library keeps a record of.
@@ -165,6 +195,33 @@ violations! {
     AlreadyInitialised(PhysAddr) Mmu "the library was initialised before, at {}";
     /// The range of linear addresses wraps or leaves the user window.
     NotAUserRange(VirtAddr) Mmu "the range from {} on is not in the user window";
+
+    // Interrupts.
+
+    /// There are 256 vectors.
+    NoSuchVector(u32) Entry "there is no vector {}";
+    /// The vector is that of an exception or an interrupt line.
+    NotSoftware(u32) Entry "vector {} is not one of software interrupts";
+    /// The library keeps the vector for itself.
+    VectorReserved(u32) Entry "vector {} belongs to the library";
+    /// The vector has a handler already.
+    VectorTaken(u32) Entry "vector {} has a handler";
+    /// The vector has no handler.
+    NotRegistered(u32) Entry "vector {} has no handler";
+    /// The call is not for handlers; the value says how many run on this CPU, one inside the other.
+    InHandler(u32) Entry "not inside a handler ({} deep)";
+    // I/O ports. Who reaches the port of another device may program a DMA there.
+
+    /// The range of ports is empty; the value is its first.
+    NoPorts(u16) Dma "the range of ports from {:#06x} on is empty";
+    /// The range passes port 0xffff; the value is its first.
+    PastLastPort(u16) Dma "the range of ports from {:#06x} on passes the last";
+    /// The policy does not let safe code claim the port, or not together with those before it.
+    PortNotOffered(u16) Dma "port {:#06x} is not offered, or not with those before it";
+    /// The port belongs to somebody.
+    PortTaken(u16) Dma "port {:#06x} is taken";
+    /// The offset lies past the end of the claimed ports, or the access passes it.
+    OutsidePorts(u16) Dma "the access at offset {:#x} passes the end of the claimed ports";
 }
 
 impl core::error::Error for Violation {}

@@ -6,6 +6,8 @@
 //! monomorphised, the code that the model tests drive.
 
 use crate::address::{Frame, FrameRange, Page, PhysAddr};
+use crate::interrupt::Handlers;
+use crate::io::{Claims, Register};
 use crate::mmu::PagingMode;
 use core::mem::MaybeUninit;
 
@@ -15,6 +17,12 @@ pub mod bare;
 pub mod emulated;
 #[cfg(feature = "emulated")]
 pub use emulated::Emulated;
+#[cfg(all(target_arch = "x86", target_os = "none"))]
+pub mod i386;
+#[cfg(all(target_arch = "x86", target_os = "none"))]
+pub use i386::I386;
+#[cfg(any(feature = "emulated", all(target_arch = "x86", target_os = "none")))]
+mod native;
 
 pub(crate) mod sealed {
     /// Keeps [`Memory`](super::Memory), [`Machine`](super::Machine) and
@@ -90,6 +98,8 @@ pub trait Memory: sealed::Sealed {
     unsafe fn compare_exchange<W: Word>(&self, at: PhysAddr, old: W, new: W) -> Result<W, W>;
     /// Adds `value`, wrapping, and returns what stood there.
     unsafe fn fetch_add(&self, at: PhysAddr, value: u32) -> u32;
+    /// Fills the frame with zeroes.
+    unsafe fn zero(&self, frame: Frame);
 }
 
 /// The CPUs and devices around a [`Memory`].
@@ -113,7 +123,8 @@ pub trait Machine: Memory {
 
     /// Sets IF on this CPU.
     ///
-    /// Only to undo an [`interrupts_off`](Self::interrupts_off) that found it set.
+    /// Only to undo an [`interrupts_off`](Self::interrupts_off) that found it set, or for the client, while
+    /// no handler runs on this CPU.
     unsafe fn interrupts_on(&self);
 
     /// Makes `cpu`, another than this one, call `run` with its interrupts off, soon after it has
@@ -144,9 +155,6 @@ pub trait Machine: Memory {
     /// INVLPG: drops this CPU's cached translations of `page`, and its cached structure entries.
     fn invalidate_page(&self, page: Page);
 
-    /// Fills the frame with zeroes.
-    unsafe fn zero(&self, frame: Frame);
-
     /// Copies the bytes from `from` on to `to`. They do not pass the end of their frame.
     unsafe fn copy_out(&self, from: PhysAddr, to: &mut [u8]);
 
@@ -161,17 +169,26 @@ pub trait Machine: Memory {
     /// As [`lend`](Self::lend), for ever.
     unsafe fn grant(&self, frames: FrameRange) -> &'static mut [MaybeUninit<u8>];
 
-    /// Reads `W` from an I/O port. The caller owns the port.
-    unsafe fn port_read<W: Word>(&self, port: u16) -> W;
+    /// Who has which I/O port.
+    fn claims(&self) -> &Claims;
 
-    /// Writes `value` to an I/O port. The caller owns the port.
-    unsafe fn port_write<W: Word>(&self, port: u16, value: W);
+    /// Reads `W` from an I/O port. The caller owns the port, and those behind it that `W` reaches.
+    unsafe fn port_read<W: Register>(&self, port: u16) -> W;
+
+    /// Writes `value` to an I/O port. The caller owns the port, and those behind it that `W` reaches.
+    unsafe fn port_write<W: Register>(&self, port: u16, value: W);
 
     /// Reads a device register of size `W`. The caller owns the address, which is not RAM.
     unsafe fn device_read<W: Word>(&self, at: PhysAddr) -> W;
 
     /// Writes a device register of size `W`. The caller owns the address, which is not RAM.
     unsafe fn device_write<W: Word>(&self, at: PhysAddr, value: W);
+
+    /// The handlers of its interrupts, and what each CPU is in the middle of.
+    fn handlers(&self) -> &Handlers;
+
+    /// Says `words` on the library's console, which takes no lock.
+    fn report(&self, words: core::fmt::Arguments<'_>);
 
     /// Stops every CPU: the library found its own state broken, and to go on would break the promise.
     fn stop(&self, why: &'static str) -> !;

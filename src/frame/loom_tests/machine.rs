@@ -4,6 +4,8 @@ use crate::address::{FRAME_BYTES, Frame, FrameRange, Page, PageRange, PhysAddr};
 use crate::frame::Kind;
 use crate::frame::table::Frames;
 use crate::frame::word::Word as FrameWord;
+use crate::interrupt::Handlers;
+use crate::io::{Claims, Register};
 use crate::layout::{DirectMap, Segments};
 use crate::machine::{Cpu, Machine, Memory, Word, sealed::Sealed};
 use crate::mmu::clock::Clock;
@@ -52,6 +54,8 @@ struct Shared {
     roots: [AtomicU32; CPUS as usize],
     /// IF is clear, or an interrupt is being run.
     quiet: [AtomicBool; CPUS as usize],
+    /// None: no interrupt here has a vector.
+    handlers: Handlers,
 }
 
 /// A machine as one thread sees it, which is one CPU, and for a moment another whose interrupt it runs.
@@ -73,6 +77,7 @@ impl Tiny {
             cached: zeroes(),
             roots: [sealed(), sealed()],
             quiet: flags(),
+            handlers: Handlers::new(),
         };
         Self { shared: Arc::new(shared), cpu: Cell::new(0), cleared: Default::default() }
     }
@@ -181,6 +186,14 @@ impl Memory for Tiny {
     unsafe fn fetch_add(&self, at: PhysAddr, value: u32) -> u32 {
         self.locked(at, |word| word.fetch_add(value, AcqRel))
     }
+
+    /// A frame that gets new contents must be in no TLB.
+    unsafe fn zero(&self, frame: Frame) {
+        assert!(!self.remembers(frame), "{frame} is given new contents while a TLB leads to it");
+        let words = self.shared.words.iter();
+        let inside = words.filter(|(at, _)| at / FRAME_BYTES == frame.number());
+        inside.for_each(|(_, word)| word.store(0, Release));
+    }
 }
 
 impl Machine for Tiny {
@@ -250,14 +263,6 @@ impl Machine for Tiny {
         self.shared.cached[self.here()].store(0, Release);
     }
 
-    /// A frame that gets new contents must be in no TLB.
-    unsafe fn zero(&self, frame: Frame) {
-        assert!(!self.remembers(frame), "{frame} is given new contents while a TLB leads to it");
-        let words = self.shared.words.iter();
-        let inside = words.filter(|(at, _)| at / FRAME_BYTES == frame.number());
-        inside.for_each(|(_, word)| word.store(0, Release));
-    }
-
     unsafe fn copy_out(&self, _: PhysAddr, _: &mut [u8]) {
         unimplemented!()
     }
@@ -274,11 +279,15 @@ impl Machine for Tiny {
         unimplemented!()
     }
 
-    unsafe fn port_read<W: Word>(&self, _: u16) -> W {
+    fn claims(&self) -> &Claims {
         unimplemented!()
     }
 
-    unsafe fn port_write<W: Word>(&self, _: u16, _: W) {
+    unsafe fn port_read<W: Register>(&self, _: u16) -> W {
+        unimplemented!()
+    }
+
+    unsafe fn port_write<W: Register>(&self, _: u16, _: W) {
         unimplemented!()
     }
 
@@ -287,6 +296,14 @@ impl Machine for Tiny {
     }
 
     unsafe fn device_write<W: Word>(&self, _: PhysAddr, _: W) {
+        unimplemented!()
+    }
+
+    fn handlers(&self) -> &Handlers {
+        &self.shared.handlers
+    }
+
+    fn report(&self, _: core::fmt::Arguments<'_>) {
         unimplemented!()
     }
 
@@ -325,6 +342,7 @@ pub(super) fn sva(machine: Tiny) -> Sva<Tiny> {
         segments: Segments::new(&[]).unwrap(),
         direct_map: DirectMap { first: Page::ZERO, frames: FrameRange::EMPTY },
         user: PageRange::new(Page::ZERO, 0xc_0000).unwrap(),
+        constant: None,
         root: SEALED_ROOT,
         tables: FrameRange::EMPTY,
     };
