@@ -371,7 +371,7 @@ mod tests {
         let (working, most, done) = (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(Vec::new()));
         in_parallel(&(0..20).collect::<Vec<_>>(), |&item| {
             most.fetch_max(working.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-            thread::sleep(Duration::from_millis(5));
+            thread::sleep(Duration::from_millis(20));
             working.fetch_sub(1, Ordering::SeqCst);
             done.lock().unwrap().push(item);
         });

@@ -52,7 +52,8 @@ cargo xtask COMMAND
     --icount           time is counted in instructions, the same on every run
     --kvm              on the host's CPU instead of an emulated one
 
-What a command needs and the machine lacks, it installs (as root, with apt-get) or names.
+What a command needs and the machine lacks, it installs (as root, with apt-get) or names. A QEMU that
+cannot be installed beside what is there, it unpacks into target/tools.
 ";
 
 fn main() -> ExitCode {
