@@ -16,13 +16,14 @@ use crate::setup;
 use crate::toolchain::SourceToolchain;
 
 const KERNELS: &str = "tests/kernels";
+const EXAMPLES: &str = "examples/";
 /// How many QEMUs run at the same time.
 const AT_ONCE: usize = 2;
 
 /// One boot of a test kernel, and what has to come of it.
 #[derive(Clone, Copy)]
 pub struct Run {
-    /// The directory in `tests/kernels/`.
+    /// The directory in `tests/kernels/`, or that of an example with `examples/` before it.
     pub kernel: &'static str,
     pub profile: Profile,
     pub mode: Mode,
@@ -74,6 +75,22 @@ pub fn runs() -> Vec<Run> {
         }
     }
     runs.extend(BOOTS);
+    for (mode, _) in MODES {
+        let run = Run { mode, cpu: Some("max"), ..RUN };
+        let texts = &["hello from", "refused: frame", "may not be mapped for users", "3 ticks", "Summary"];
+        runs.push(Run { kernel: "examples/minimal", expect: Expect { status: 0, texts }, ..run });
+        let texts = &[
+            "level 0",
+            "level 1: 3 ticks",
+            "level 2: Summary",
+            "again: ",
+            "the heap is as it was",
+            "3 ticks more",
+        ];
+        for append in ["paging-off", "two-level", "pae"] {
+            runs.push(Run { kernel: "examples/climb", append, expect: Expect { status: 0, texts }, ..run });
+        }
+    }
     runs
 }
 
@@ -223,7 +240,10 @@ fn in_parallel<T: Sync>(items: &[T], work: impl Fn(&T) + Sync) {
 impl Run {
     fn kernel(&self) -> Kernel {
         Kernel {
-            directory: Path::new(KERNELS).join(self.kernel),
+            directory: match self.kernel.starts_with(EXAMPLES) {
+                true => self.kernel.into(),
+                false => Path::new(KERNELS).join(self.kernel),
+            },
             profile: self.profile,
             mode: self.mode,
             checks: Checks::Checked,

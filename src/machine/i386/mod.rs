@@ -13,6 +13,7 @@ compile_error!("`machine::I386` needs `panic = \"abort\"`: nothing unwinds throu
 
 pub(crate) mod console;
 pub(crate) mod first;
+pub mod levels;
 pub(crate) mod platform;
 pub(crate) mod port;
 pub(crate) mod registers;
