@@ -8,7 +8,8 @@
 //!
 //! Each row runs under callgrind twice, with some calls and with twice as many; the difference is
 //! what so many calls cost, and the same number every time. The figures of record are those of a
-//! 32-bit build; `cargo xtask bench` makes all builds and runs this program.
+//! 32-bit build; `cargo xtask bench` makes all builds and runs this program. It fails if a row is over
+//! its budget.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -24,7 +25,7 @@ mod work;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use sva_os::mmu::{Pae, PagingMode, TwoLevel};
 use work::rows::{Budget, rows};
 use work::{MOST, World};
@@ -43,18 +44,24 @@ fn lines<P: PagingMode>() -> impl Iterator<Item = Line> {
     rows::<P>().into_iter().map(|row| Line { mode: P::NAME, name: row.name, budget: row.budget })
 }
 
-fn main() {
+fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     if arguments.iter().any(|argument| argument == "--run") {
         run::<TwoLevel>();
         run::<Pae>();
-        return;
+        return ExitCode::SUCCESS;
     }
     let place = arguments.iter().position(|argument| argument == "--unchecked");
     let unchecked = place.map(|place| arguments.get(place + 1).expect("--unchecked needs a path"));
     let checked = count(&env::current_exe().unwrap());
     let unchecked = unchecked.map(|path| count(Path::new(path)));
-    print(&checked, unchecked.as_deref());
+    match print(&checked, unchecked.as_deref()) {
+        0 => ExitCode::SUCCESS,
+        over => {
+            eprintln!("\n{over} rows are over their budgets");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// The part that callgrind counts. Not inlined, and no other function has such a name.
@@ -103,13 +110,15 @@ fn total(profile: &Path) -> Option<u64> {
     total.expect("callgrind gives a total").trim().parse().ok()
 }
 
-fn print(checked: &[f64], unchecked: Option<&[f64]>) {
+/// Prints the table and says how many rows are over their budgets.
+fn print(checked: &[f64], unchecked: Option<&[f64]>) -> usize {
     let bits = usize::BITS;
     println!("\nInstructions for each call, {bits}-bit code\n");
     println!(
         "{:<34} {:<9} {:>9} {:>9} {:>9} {:>7}",
         "row", "mode", "checked", "unchecked", "checking", "budget"
     );
+    let mut over = 0;
     for (index, line) in lines::<TwoLevel>().chain(lines::<Pae>()).enumerate() {
         let with = checked[index];
         let without = unchecked.map(|unchecked| unchecked[index]);
@@ -118,8 +127,10 @@ fn print(checked: &[f64], unchecked: Option<&[f64]>) {
         let (budget, verdict) = match (line.budget, checking) {
             (Budget::None, _) => (String::new(), ""),
             (Budget::AtMost(most), None) => (most.to_string(), ""),
-            (Budget::AtMost(most), Some(checking)) => {
-                (most.to_string(), if checking <= f64::from(most) { "ok" } else { "over" })
+            (Budget::AtMost(most), Some(checking)) if checking <= f64::from(most) => (most.to_string(), "ok"),
+            (Budget::AtMost(most), Some(_)) => {
+                over += 1;
+                (most.to_string(), "over")
             }
         };
         let (name, mode) = (line.name, line.mode);
@@ -129,4 +140,5 @@ fn print(checked: &[f64], unchecked: Option<&[f64]>) {
             show(checking)
         );
     }
+    over
 }

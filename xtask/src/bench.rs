@@ -1,45 +1,41 @@
-//! `bench`: the cost of intrinsics, in instructions of 32-bit code.
+//! `bench`: what the checks cost, in instructions of 32-bit code.
 //!
-//! A benchmark is a program (`harness = false`) that prints the names of its cases with `--list`,
-//! and with the name of one case runs it, the part to count inside a function named `measured`.
+//! The benchmark `counts` counts itself under valgrind and prints the table. Here it is built, as it
+//! is and without the checks.
 
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::process::read;
+use crate::process::{read, run};
+use crate::setup;
 use crate::toolchain::SourceToolchain;
-use crate::{callgrind, setup};
 
-/// Counts every case of the benchmark called `name`, or of all.
-pub fn bench(name: Option<&str>) -> Result<()> {
+/// Builds the benchmark twice and runs it. An error if a row is over its budget.
+pub fn bench() -> Result<()> {
     setup::linker_32_bit()?;
     setup::valgrind()?;
-    for binary in build(name)? {
-        for case in read(Command::new(&binary).arg("--list"))?.lines() {
-            println!("{:>12}  {case}", callgrind::count(&binary, &[case], "*::measured*")?);
-        }
-    }
-    Ok(())
+    let toolchain = SourceToolchain::find()?;
+    let checked = build(toolchain.hosted("build").env("RUSTFLAGS", ""))?;
+    let mut unchecked = toolchain.hosted("build");
+    unchecked.arg("--target-dir=target/i686-unchecked").env("RUSTFLAGS", "--cfg sva_os_unchecked");
+    run(Command::new(checked).arg("--unchecked").arg(build(&mut unchecked)?))
 }
 
-/// Builds the benchmarks as 32-bit programs and returns where they are.
-fn build(name: Option<&str>) -> Result<Vec<PathBuf>> {
-    let target = name.map_or("--benches".to_owned(), |name| format!("--bench={name}"));
-    let mut build = SourceToolchain::find()?.hosted("build");
-    build.args(["--package=sva-os", "--release", "--message-format=json-render-diagnostics", &target]);
-    let binaries = executables(&read(&mut build)?);
-    ensure!(!binaries.is_empty(), "there are no benchmarks");
-    Ok(binaries)
+/// Lets cargo build the benchmark and returns where it is.
+fn build(cargo: &mut Command) -> Result<PathBuf> {
+    cargo.args(["--package=sva-os", "--release", "--bench=counts"]);
+    cargo.arg("--message-format=json-render-diagnostics");
+    executable(&read(cargo)?).context("cargo built no benchmark")
 }
 
-/// The benchmarks among the artifacts that cargo reports, one JSON object a line.
-fn executables(messages: &str) -> Vec<PathBuf> {
+/// The benchmark among the artifacts that cargo reports, one JSON object a line.
+fn executable(messages: &str) -> Option<PathBuf> {
     let artifacts = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let benches = artifacts.filter(|artifact| artifact["target"]["kind"][0] == "bench");
-    benches.filter_map(|bench| Some(bench["executable"].as_str()?.into())).collect()
+    let mut benches = artifacts.filter(|artifact| artifact["target"]["kind"][0] == "bench");
+    benches.find_map(|bench| Some(bench["executable"].as_str()?.into()))
 }
 
 #[cfg(test)]
@@ -47,10 +43,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_benchmarks_are_executables_to_count() {
-        let messages = r#"{"reason":"compiler-artifact","target":{"kind":["lib"]},"executable":null}
-{"reason":"compiler-artifact","target":{"kind":["bench"]},"executable":"target/cost"}
-{"reason":"build-finished","success":true}"#;
-        assert_eq!(executables(messages), [PathBuf::from("target/cost")]);
+    fn the_executable_is_that_of_the_benchmark() {
+        let library = r#"{"reason":"compiler-artifact","target":{"kind":["lib"]},"executable":null}"#;
+        let tool = r#"{"reason":"compiler-artifact","target":{"kind":["bin"]},"executable":"target/tool"}"#;
+        let bench =
+            r#"{"reason":"compiler-artifact","target":{"kind":["bench"]},"executable":"target/counts"}"#;
+        let end = r#"{"reason":"build-finished","success":true}"#;
+        let messages = |lines: &[&str]| lines.join("\n");
+        assert_eq!(executable(&messages(&[library, tool, bench, end])), Some("target/counts".into()));
+        assert_eq!(executable(&messages(&[library, tool, end])), None);
+        assert_eq!(executable("no JSON\n"), None);
     }
 }

@@ -3,7 +3,6 @@
 #![forbid(unsafe_code)]
 
 mod bench;
-mod callgrind;
 mod model;
 mod mutants;
 mod mutations;
@@ -29,7 +28,7 @@ cargo xtask COMMAND
                      breaks the source one operator at a time: some test must fail;
                      goes on where it was stopped, --fresh starts anew
   mutations [NAME]   applies the wrong orders in tests/mutants/*.patch: some test must fail
-  bench [NAME]       counts the instructions that the benchmarks execute
+  bench              counts the instructions of the checks, against their budgets
   run                boots an example kernel
 
 What a command needs and the machine lacks, it installs (as root, with apt-get) or names.
@@ -86,7 +85,7 @@ fn command() -> Result<ExitCode> {
             mutants::mutants(&options)?;
         }
         "mutations" => mutations::mutations(name(&mut arguments)?.as_deref())?,
-        "bench" => bench::bench(name(&mut arguments)?.as_deref())?,
+        "bench" => bench::bench()?,
         "run" => {
             eprintln!("xtask: there is no kernel to boot yet");
             return Ok(ExitCode::from(2));
