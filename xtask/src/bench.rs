@@ -1,7 +1,8 @@
-//! `bench`: what the checks cost, in instructions of 32-bit code.
+//! `bench`: what the checks cost, in instructions.
 //!
 //! The benchmark `counts` counts itself under valgrind and prints the table. Here it is built, as it
-//! is and without the checks.
+//! is and without the checks: as 32-bit code, which is the code of record, and on a 64-bit host as code of
+//! the host too, where other libraries can be set beside it.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -11,24 +12,34 @@ use serde_json::Value;
 
 use crate::process::{read, run};
 use crate::setup;
-use crate::toolchain::SourceToolchain;
+use crate::toolchain::{SourceToolchain, cargo};
 
-/// Builds the benchmark twice and runs it. An error if a row is over its budget.
+/// Like a kernel, not position-independent.
+const FLAGS: &str = "-Crelocation-model=static";
+
+/// Builds the benchmark and runs it. An error if a row is over its budget.
 pub fn bench() -> Result<()> {
     setup::linker_32_bit()?;
     setup::valgrind()?;
     let toolchain = SourceToolchain::find()?;
-    let checked = build(toolchain.hosted("build").env("RUSTFLAGS", ""))?;
-    let mut unchecked = toolchain.hosted("build");
-    unchecked.arg("--target-dir=target/i686-unchecked").env("RUSTFLAGS", "--cfg sva_os_unchecked");
-    run(Command::new(checked).arg("--unchecked").arg(build(&mut unchecked)?))
+    let record = count(|| toolchain.hosted("build"), "target/i686-bench");
+    if cfg!(target_arch = "x86_64") {
+        count(|| cargo("build"), "target/bench")?;
+    }
+    record
 }
 
-/// Lets cargo build the benchmark and returns where it is.
-fn build(cargo: &mut Command) -> Result<PathBuf> {
-    cargo.args(["--package=sva-os", "--release", "--bench=counts"]);
-    cargo.arg("--message-format=json-render-diagnostics");
-    executable(&read(cargo)?).context("cargo built no benchmark")
+/// Lets the `build` of some cargo make the benchmark twice, each in a part of `directory`, and runs it.
+fn count(build: impl Fn() -> Command, directory: &str) -> Result<()> {
+    let build = |name: &str, flags: &str| {
+        let mut cargo = build();
+        cargo.args(["--package=sva-os", "--release", "--bench=counts"]);
+        cargo.arg("--message-format=json-render-diagnostics");
+        cargo.arg(format!("--target-dir={directory}/{name}")).env("RUSTFLAGS", format!("{FLAGS} {flags}"));
+        executable(&read(&mut cargo)?).context("cargo built no benchmark")
+    };
+    let unchecked = build("unchecked", "--cfg sva_os_unchecked")?;
+    run(Command::new(build("checked", "")?).arg("--unchecked").arg(unchecked))
 }
 
 /// The benchmark among the artifacts that cargo reports, one JSON object a line.
