@@ -14,32 +14,38 @@ use crate::process::{read, run};
 use crate::setup;
 use crate::toolchain::{SourceToolchain, cargo};
 
-/// Like a kernel, not position-independent.
-const FLAGS: &str = "-Crelocation-model=static";
-
 /// Builds the benchmark and runs it. An error if a row is over its budget.
 pub fn bench() -> Result<()> {
     setup::linker_32_bit()?;
     setup::valgrind()?;
     let toolchain = SourceToolchain::find()?;
-    let record = count(|| toolchain.hosted("build"), "target/i686-bench");
+    let record = count(|| toolchain.hosted("build"));
     if cfg!(target_arch = "x86_64") {
-        count(|| cargo("build"), "target/bench")?;
+        count(|| {
+            let mut build = cargo("build");
+            build.arg("--target-dir=target/bench").env("RUSTC_BOOTSTRAP", "1");
+            build
+        })?;
     }
     record
 }
 
-/// Lets the `build` of some cargo make the benchmark twice, each in a part of `directory`, and runs it.
-fn count(build: impl Fn() -> Command, directory: &str) -> Result<()> {
-    let build = |name: &str, flags: &str| {
-        let mut cargo = build();
-        cargo.args(["--package=sva-os", "--release", "--bench=counts"]);
-        cargo.arg("--message-format=json-render-diagnostics");
-        cargo.arg(format!("--target-dir={directory}/{name}")).env("RUSTFLAGS", format!("{FLAGS} {flags}"));
-        executable(&read(&mut cargo)?).context("cargo built no benchmark")
-    };
-    let unchecked = build("unchecked", "--cfg sva_os_unchecked")?;
-    run(Command::new(build("checked", "")?).arg("--unchecked").arg(unchecked))
+/// Lets the `build` of some cargo make the benchmark twice, and runs it.
+fn count(build: impl Fn() -> Command) -> Result<()> {
+    let unchecked = benchmark(build(), &["--cfg=sva_os_unchecked"])?;
+    run(Command::new(benchmark(build(), &[])?).arg("--unchecked").arg(unchecked))
+}
+
+/// Builds the benchmark, the library with these flags too, and returns where it is.
+///
+/// Flags in the environment would reach all libraries, and each build would be one from the start.
+fn benchmark(mut cargo: Command, flags: &[&str]) -> Result<PathBuf> {
+    // Like a kernel, not position-independent.
+    let flags = [&["-Crelocation-model=static"], flags].concat();
+    cargo.args(["--package=sva-os", "--release", "--bench=counts", "-Zprofile-rustflags"]);
+    cargo.arg(format!("--config=profile.release.package.sva-os.rustflags={flags:?}"));
+    cargo.arg("--message-format=json-render-diagnostics").env_remove("RUSTFLAGS");
+    executable(&read(&mut cargo)?).context("cargo built no benchmark")
 }
 
 /// The benchmark among the artifacts that cargo reports, one JSON object a line.
