@@ -107,14 +107,32 @@ impl<M: Machine> Sva<M> {
             self.audit_frame(frame, &mut summary)?;
         }
         if !scratch.is_empty() {
-            self.recount_all(scratch)?;
+            self.recount_all(self.client_tables(), scratch)?;
             self.audit_records()?;
         }
         Ok(summary)
     }
 
-    /// Invariant 5, as many frames at a time as `scratch` has words.
-    fn recount_all(&self, scratch: &mut [u32]) -> Result<(), Finding> {
+    /// The frames from the first to the last table or root of the client.
+    fn client_tables(&self) -> FrameRange {
+        let is_one = |frame: &Frame| self.word(*frame).kind().level().is_some() || self.is_root(*frame);
+        let first = self.all_frames().find(is_one);
+        let last = self.all_frames().rev().find(is_one);
+        first
+            .zip(last)
+            .and_then(|(first, last)| {
+                FrameRange::new(first, last.number().wrapping_sub(first.number()).wrapping_add(1))
+            })
+            .unwrap_or(FrameRange::EMPTY)
+    }
+
+    /// Whether `frame` is a root that the client declared.
+    fn is_root(&self, frame: Frame) -> bool {
+        self.word(frame).kind() == Kind::Root && frame != self.half.root
+    }
+
+    /// Invariant 5, as many frames at a time as `scratch` has words. All that counts lies in `tables`.
+    fn recount_all(&self, tables: FrameRange, scratch: &mut [u32]) -> Result<(), Finding> {
         let mut first = Frame::ZERO;
         loop {
             let left = self.frames.count().saturating_sub(first.number());
@@ -122,13 +140,13 @@ impl<M: Machine> Sva<M> {
             let Some(frames) = FrameRange::new(first, count).filter(|frames| !frames.is_empty()) else {
                 return Ok(());
             };
-            self.recount(frames, scratch)?;
+            self.recount(tables, frames, scratch)?;
             let Some(next) = first.checked_add(count) else { return Ok(()) };
             first = next;
         }
     }
 
-    fn all_frames(&self) -> impl Iterator<Item = Frame> {
+    fn all_frames(&self) -> impl DoubleEndedIterator<Item = Frame> {
         (0..self.frames.count()).filter_map(Frame::new)
     }
 
@@ -236,6 +254,10 @@ impl<M: Machine> Sva<M> {
             _ => {}
         }
         self.each_user_entry(frame, |index, level, raw, entry| {
+            // The sealed root's user half is empty for ever.
+            if frame == self.half.root {
+                return Err(Finding::Entry(frame, index));
+            }
             summary.user_entries = summary.user_entries.saturating_add(1);
             let expected = match entry {
                 Entry::Leaf(leaf) => {
@@ -319,7 +341,7 @@ impl<M: Machine> Sva<M> {
     }
 
     /// Invariant 5 for `frames`, of which `scratch` holds a word each.
-    fn recount(&self, frames: FrameRange, scratch: &mut [u32]) -> Result<(), Finding> {
+    fn recount(&self, tables: FrameRange, frames: FrameRange, scratch: &mut [u32]) -> Result<(), Finding> {
         for (word, frame) in scratch.iter_mut().zip(frames.iter()) {
             let seen = self.word(frame);
             let fresh = if seen.is_sealed() { Word::sealed(seen.kind()) } else { Word::unused(seen.kind()) };
@@ -337,7 +359,7 @@ impl<M: Machine> Sva<M> {
                 add(root, Uses::LOAD);
             }
         }
-        for table in self.all_frames() {
+        for table in tables.iter() {
             self.each_user_entry(table, |_, _, _, entry| {
                 add(table, Uses::ENTRY);
                 match entry {

@@ -8,21 +8,31 @@ use crate::address::{FRAME_BYTES, Frame, FrameRange};
 use crate::frame::Kind;
 use crate::frame::table::{ENTRY_BYTES, Frames};
 use crate::frame::word::Word as FrameWord;
+#[cfg(feature = "emulated")]
+use crate::interrupt;
 use crate::layout::Layout;
-use crate::machine::{Cpu, Machine};
+#[cfg(feature = "emulated")]
+use crate::machine::Machine;
+use crate::machine::{Cpu, Memory};
 use crate::memory_map::{MemoryMap, Region, Usage};
+use crate::mmu::PagingMode;
 use crate::mmu::clock::Clock;
 use crate::mmu::entry::entry_address;
 use crate::mmu::kernel_half::{Expected, KernelHalf, Slot};
 use crate::mmu::loaded::Loaded;
+#[cfg(feature = "emulated")]
 use crate::sva::Sva;
 use crate::violation::Violation;
+use core::convert::Infallible;
+
+#[cfg(all(target_arch = "x86", target_os = "none"))]
+mod i386;
 
 /// Checked plan of what init will do.
-struct Plan<'a> {
+pub(crate) struct Plan<'a> {
     layout: &'a Layout<'a>,
     map: MemoryMap<'a>,
-    half: KernelHalf,
+    pub(crate) half: KernelHalf,
     /// Frames that the frame table covers.
     frames: u32,
     table: FrameRange,
@@ -30,14 +40,17 @@ struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    fn new<M: Machine>(layout: &'a Layout<'a>, regions: &'a [Region]) -> Result<Self, Violation> {
-        layout.check::<M::Mode>()?;
+    pub(crate) fn new<P: PagingMode>(
+        layout: &'a Layout<'a>,
+        regions: &'a [Region],
+    ) -> Result<Self, Violation> {
+        layout.check::<P>()?;
         let map = MemoryMap::new(regions)?;
         let half = KernelHalf::new(layout)?;
         let frames = map.end().min(layout.direct_map.frames.end());
         let mut plan = Self { layout, map, half, frames, table: FrameRange::EMPTY, clock: Frame::ZERO };
         plan.check_parts()?;
-        plan.carve::<M>()?;
+        plan.carve::<P>()?;
         Ok(plan)
     }
 
@@ -88,9 +101,9 @@ impl<'a> Plan<'a> {
     }
 
     /// Finds a place for the library's own memory.
-    fn carve<M: Machine>(&mut self) -> Result<(), Violation> {
+    fn carve<P: PagingMode>(&mut self) -> Result<(), Violation> {
         let table = self.frames.wrapping_mul(ENTRY_BYTES).div_ceil(FRAME_BYTES);
-        let tables = self.half.tables_needed::<M::Mode>();
+        let tables = self.half.tables_needed::<P>();
         let needed = table.saturating_add(tables).saturating_add(2);
         let start = self.highest_run(needed).ok_or(Violation::NoRoom(needed))?;
         let part = |first: u32, count: u32| {
@@ -144,57 +157,83 @@ impl<'a> Plan<'a> {
     }
 }
 
+/// What the library keeps in RAM, and where.
+pub(crate) struct Parts {
+    pub(crate) frames: Frames,
+    pub(crate) clock: Clock,
+    pub(crate) loaded: Loaded,
+    pub(crate) half: KernelHalf,
+}
+
+impl Plan<'_> {
+    /// Writes what was planned: the frame table, the clock at its first value, the kernel half, and a
+    /// record for each of `cpus` that the sealed root is loaded.
+    ///
+    /// # Safety
+    ///
+    /// 1. The layout and the memory map that this was made from describe the machine: the image lies
+    ///    where they say, all values that Rust code can reach lie in the image or the in-use
+    ///    ranges, available regions are RAM.
+    /// 2. No other code writes page tables, or the memory that is neither image nor in use, again.
+    pub(crate) unsafe fn write<P: PagingMode>(self, ram: &impl Memory, cpus: u32) -> Parts {
+        let own = self.table.iter().chain([self.clock, self.half.root]).chain(self.half.tables.iter());
+        for frame in own {
+            // SAFETY: spare RAM (`carve`) that nobody else uses (2), from now on the library's.
+            unsafe { ram.zero(frame) }
+        }
+        // SAFETY: 1. `carve` made room for `self.frames` entries in RAM, at a frame's start.
+        // 2. The frames were spare, and the words below seal them.
+        let frames = unsafe { Frames::new(self.table.first().start(), self.frames) };
+        for frame in (0..self.frames).filter_map(Frame::new) {
+            frames.write(ram, frame, self.first_word(frame));
+        }
+        // SAFETY: 1. a frame of RAM. 2. It was spare and is sealed.
+        let clock = unsafe { Clock::new(self.clock.start()) };
+        clock.start(ram);
+        // SAFETY: 1. and 2. as for the clock, behind which the records lie.
+        let loaded = unsafe { Loaded::new(self.clock.start()) };
+        for cpu in (0..cpus).filter_map(Cpu::new) {
+            loaded.set(ram, cpu, self.half.root);
+        }
+        let Ok(()) = self.half.visit::<P, Infallible>(frames, ram, &mut |slot: Slot, expected: Expected| {
+            let entry = entry_address::<P>(slot.table, slot.index);
+            // SAFETY: 1. an entry of a carved table, which lies in RAM. 2. It is the library's.
+            unsafe { ram.store(entry, expected.encode::<P>(slot.level)) }
+            Ok(())
+        });
+        Parts { frames, clock, loaded, half: self.half }
+    }
+}
+
+#[cfg(feature = "emulated")]
 impl<M: Machine> Sva<M> {
     /// Types the machine's RAM and loads the sealed root on this CPU.
     ///
     /// # Safety
     ///
-    /// 1. `layout` and `regions` describe the machine: the image lies where it says, all values
-    ///    that Rust code can reach lie in the image or the in-use ranges, available regions are RAM.
-    /// 2. No other code writes page tables, or the memory that is neither image nor in use, again.
+    /// As [`Plan::write`].
     pub(crate) unsafe fn build(
         machine: M,
         layout: &Layout<'_>,
         regions: &[Region],
     ) -> Result<Self, Violation> {
         Layout::check_cpus(machine.cpus())?;
-        let plan = Plan::new::<M>(layout, regions)?;
+        let plan = Plan::new::<M::Mode>(layout, regions)?;
         if !machine.claim() {
             return Err(Violation::AlreadyInitialised(machine.root().start()));
         }
-        let own = plan.table.iter().chain([plan.clock, plan.half.root]).chain(plan.half.tables.iter());
-        for frame in own {
-            // SAFETY: spare RAM (`carve`) that nobody else uses (2), from now on the library's.
-            unsafe { machine.zero(frame) }
-        }
-        // SAFETY: 1. `carve` made room for `plan.frames` entries in RAM, at a frame's start.
-        // 2. The frames were spare, and the words below seal them.
-        let frames = unsafe { Frames::new(plan.table.first().start(), plan.frames) };
-        for frame in (0..plan.frames).filter_map(Frame::new) {
-            frames.write(&machine, frame, plan.first_word(frame));
-        }
-        // SAFETY: 1. a frame of RAM. 2. It was spare and is sealed.
-        let clock = unsafe { Clock::new(plan.clock.start()) };
-        clock.start(&machine);
-        // SAFETY: 1. and 2. as for the clock, behind which the records lie.
-        let loaded = unsafe { Loaded::new(plan.clock.start()) };
-        for cpu in (0..machine.cpus()).filter_map(Cpu::new) {
-            loaded.set(&machine, cpu, plan.half.root);
-        }
-        plan.half.visit::<M::Mode, Violation>(frames, &machine, &mut |slot: Slot, expected: Expected| {
-            let entry = entry_address::<M::Mode>(slot.table, slot.index);
-            // SAFETY: 1. an entry of a carved table, which lies in RAM. 2. It is the library's.
-            unsafe { machine.store(entry, expected.encode::<M::Mode>(slot.level)) }
-            Ok(())
-        })?;
+        // SAFETY: 1. and 2. are the caller's.
+        let Parts { frames, clock, loaded, half } =
+            unsafe { plan.write::<M::Mode>(&machine, machine.cpus()) };
+        interrupt::start(&machine);
         // SAFETY: the sealed root, complete, which is never changed.
-        unsafe { machine.take_over(plan.half.root) }
-        Ok(Self { machine, frames, clock, loaded, half: plan.half })
+        unsafe { machine.take_over(half.root) }
+        Ok(Self { machine, frames, clock, loaded, half })
     }
 }
 
 #[cfg(feature = "emulated")]
-impl<P: crate::mmu::PagingMode> Sva<crate::machine::Emulated<P>> {
+impl<P: PagingMode> Sva<crate::machine::Emulated<P>> {
     /// Takes an emulated machine over, with all its CPUs.
     ///
     /// # Errors

@@ -81,8 +81,11 @@ extern crate std;
 
 pub mod address;
 pub mod audit;
+#[cfg(feature = "boot")]
+pub mod boot;
 pub mod frame;
 mod init;
+pub mod interrupt;
 pub mod layout;
 pub mod machine;
 pub mod memory_map;
@@ -91,4 +94,4 @@ mod sva;
 mod violation;
 
 pub use sva::{Mappings, Sva};
-pub use violation::{Class, Progress, Violation};
+pub use violation::{Class, Feature, Progress, Violation};

@@ -4,6 +4,7 @@ use crate::address::{Frame, FrameRange, PageRange};
 use crate::frame::Kind;
 use crate::frame::table::Frames;
 use crate::frame::word::Uses;
+use crate::interrupt::quiet::Quiet;
 use crate::machine::Machine;
 use crate::mmu::clock::Clock;
 use crate::mmu::kernel_half::KernelHalf;
@@ -59,7 +60,7 @@ impl<M: Machine> Sva<M> {
     /// Turns interrupts off on this CPU until the guard is dropped.
     #[inline(always)]
     pub(crate) fn quiet(&self) -> Quiet<'_, M> {
-        Quiet { machine: &self.machine, was_on: self.machine.interrupts_off() }
+        Quiet::new(&self.machine)
     }
 
     /// Gives back uses that were acquired.
@@ -97,23 +98,6 @@ pub struct Mappings {
     pub total: u32,
     /// Those that allow writing.
     pub writable: u32,
-}
-
-/// Interrupts are off on this CPU; dropping it restores what was.
-#[must_use]
-pub(crate) struct Quiet<'m, M: Machine> {
-    machine: &'m M,
-    was_on: bool,
-}
-
-impl<M: Machine> Drop for Quiet<'_, M> {
-    #[inline(always)]
-    fn drop(&mut self) {
-        if self.was_on {
-            // SAFETY: undoes the `interrupts_off` of `quiet`, which found them on.
-            unsafe { self.machine.interrupts_on() }
-        }
-    }
 }
 
 /// Uses of a frame that this CPU acquired. While it lives the frame keeps its kind; dropping it

@@ -28,6 +28,31 @@ pub enum Class {
     Entry,
 }
 
+/// What a machine must have.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[non_exhaustive]
+pub enum Feature {
+    /// CR0.WP: ring 0 obeys read-only pages (any 486).
+    WriteProtect,
+    /// CR4.PAE, for [`Pae`](crate::mmu::Pae).
+    Pae,
+    /// EFER.NXE, for [`Pae`](crate::mmu::Pae).
+    NoExecute,
+    /// Address line 20: memory above 1 MiB is not memory below it.
+    AddressLine20,
+}
+
+impl core::fmt::Display for Feature {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Feature::WriteProtect => "write protection in ring 0",
+            Feature::Pae => "physical address extension (PAE)",
+            Feature::NoExecute => "the no-execute bit (NX)",
+            Feature::AddressLine20 => "address line 20 (A20 is masked)",
+        })
+    }
+}
+
 macro_rules! violations {
     ($($(#[$doc:meta])* $name:ident($value:ty) $class:ident $text:literal;)*) => {
         /// Why a call was refused. Nothing was changed.
@@ -87,6 +112,8 @@ violations! {
     FrameIsDma(Frame) Dma "frame {} is open to devices for ever";
     /// The bytes of frames of this kind are not reached by copies.
     NoBytes(Frame) Mmu "frame {} is not one whose bytes may be copied";
+    /// The layout did not say to keep the frame, so it is not lent to read.
+    NotKept(Frame) Mmu "frame {} was not kept at init";
     /// One more mapping would overflow the frame's count.
     TooManyMappings(Frame) Mmu "frame {} has as many mappings as can be counted";
     /// No retype leads to this kind; the value is its number.
@@ -138,7 +165,10 @@ violations! {
     // The layout and the memory map that init is given.
 
     /// The CPU or machine lacks what the paging mode needs.
-    Unsupported(u32) Mmu "the CPU lacks feature {}";
+    Unsupported(Feature) Mmu "the machine lacks {}";
+    /// Code, the stack or a variable that init itself uses lies in no segment of the image, or not
+    /// where the segment of its role is.
+    NotInImage(VirtAddr) Mmu "what init uses at {} lies in no segment of the image for it";
     /// A segment of the image is empty, or there is none with text.
     NoImage(u32) Mmu "segment {} of the image is empty or missing";
     /// More segments than the library keeps a record of.
@@ -165,6 +195,21 @@ violations! {
     AlreadyInitialised(PhysAddr) Mmu "the library was initialised before, at {}";
     /// The range of linear addresses wraps or leaves the user window.
     NotAUserRange(VirtAddr) Mmu "the range from {} on is not in the user window";
+
+    // Interrupts.
+
+    /// There are 256 vectors.
+    NoSuchVector(u32) Entry "there is no vector {}";
+    /// The vector is that of an exception or an interrupt line.
+    NotSoftware(u32) Entry "vector {} is not one of software interrupts";
+    /// The library keeps the vector for itself.
+    VectorReserved(u32) Entry "vector {} belongs to the library";
+    /// The vector has a handler already.
+    VectorTaken(u32) Entry "vector {} has a handler";
+    /// The vector has no handler.
+    NotRegistered(u32) Entry "vector {} has no handler";
+    /// The call is not for handlers; the value says how many run on this CPU, one inside the other.
+    InHandler(u32) Entry "not inside a handler ({} deep)";
 }
 
 impl core::error::Error for Violation {}

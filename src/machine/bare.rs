@@ -1,33 +1,32 @@
 //! A machine without an adversary, to count instructions on.
 //!
 //! [`Emulated`](super::Emulated) checks and records every access, which costs many times what the
-//! intrinsics do. [`Bare`] does what hardware would do and no more: an access to RAM is one
-//! instruction at the direct map's address, and what user programs may not execute has a stand-in of
-//! as many instructions:
+//! intrinsics do. [`Bare`] does what hardware would do and no more: an access to RAM is that of
+//! `native` at the direct map's address, and what user programs may not execute has a stand-in of as
+//! many instructions:
 //!
 //! | hardware | here |
 //! |---|---|
 //! | `pushf`, `pop`, `cli` | `push`, `pop` and `mov` of a word in memory |
 //! | `sti`, `mov cr3`, `invlpg` | one store |
-//! | a 64-bit read of an entry on i386 | `lock cmpxchg8b`, for the kernel has no wider registers |
-//! | a 64-bit write of one that is not present | two stores, the word with P last |
 //!
 //! There is one CPU, no TLB and no device. It proves nothing about safety.
 
 #![allow(clippy::panic, reason = "test equipment: a panic is how it reports a bug")]
 
-use super::{Cpu, Machine, Memory, Word, sealed::Sealed};
+use super::{Cpu, Machine, Memory, Word, native, sealed::Sealed};
 use crate::address::{FRAME_BYTES, FRAME_LIMIT, Frame, FrameRange, Page, PhysAddr, widen};
+use crate::interrupt::Handlers;
 use crate::layout::Layout;
 use crate::memory_map::{MemoryMap, Region, Usage};
 use crate::mmu::PagingMode;
 use crate::sva::Sva;
 use crate::violation::Violation;
 use core::cell::Cell;
+use core::fmt;
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::alloc;
 
 /// What stands in for the registers of the CPU and is not memory to it.
@@ -45,10 +44,13 @@ struct Registers {
 const INTERRUPT_FLAG: usize = 1 << 9;
 
 const FRAME: usize = widen(FRAME_BYTES);
+/// Frames below RAM: the registers, and below them the handlers.
+const HANDLER_FRAMES: usize = size_of::<Handlers>().div_ceil(FRAME);
+const FRAMES_BELOW: usize = HANDLER_FRAMES + 1;
 
 /// One CPU and RAM, from physical address 0 on, in memory of the host that is never freed.
 ///
-/// What stands in for registers lies in the frame below RAM. So the machine is no more than a
+/// What stands in for registers lies in the frame below RAM, the table of handlers below that. So the machine is no more than a
 /// pointer, and the library's handle on it as plain as on hardware.
 #[derive(Debug)]
 pub struct Bare<P: PagingMode> {
@@ -68,22 +70,31 @@ impl<P: PagingMode> Bare<P> {
         if frames > FRAME_LIMIT {
             return Err(too_long);
         }
-        let bytes = widen(frames).checked_add(1).and_then(|all| all.checked_mul(FRAME)).ok_or(too_long)?;
+        let bytes =
+            widen(frames).checked_add(FRAMES_BELOW).and_then(|all| all.checked_mul(FRAME)).ok_or(too_long)?;
         let layout = alloc::Layout::from_size_align(bytes, FRAME).map_err(|_| too_long)?;
         // SAFETY: the size is not zero.
         let memory = NonNull::new(unsafe { alloc::alloc_zeroed(layout) }).ok_or(too_long)?;
-        // SAFETY: the memory is one frame longer than RAM.
-        let machine = Self { ram: unsafe { memory.add(FRAME) }, frames, mode: PhantomData };
+        // SAFETY: the memory is so many frames longer than RAM.
+        let ram = unsafe { memory.add(FRAMES_BELOW * FRAME) };
+        let machine = Self { ram, frames, mode: PhantomData };
+        // SAFETY: these frames are below RAM and nobody's yet; a frame's start is aligned enough.
+        unsafe { machine.below::<Handlers>(FRAMES_BELOW).write(Handlers::new()) }
         machine.registers().flags.set(INTERRUPT_FLAG);
         Ok(machine)
     }
 
+    /// What begins so many frames below RAM.
+    #[inline(always)]
+    fn below<T>(&self, frames: usize) -> *mut T {
+        self.ram.as_ptr().wrapping_sub(frames.wrapping_mul(FRAME)).cast()
+    }
+
     #[inline(always)]
     fn registers(&self) -> &Registers {
-        let registers: *const Registers = self.ram.as_ptr().wrapping_sub(FRAME).cast();
         // SAFETY: `new` put a frame below RAM, zeroed, aligned and never freed, and nothing else
         // reaches it. Zeroes are a value of it. `Bare` is not `Sync`.
-        unsafe { &*registers }
+        unsafe { &*self.below(1) }
     }
 
     /// Where the byte at `at` lies. Only if that is in RAM does it lie in `Bare`'s memory.
@@ -92,35 +103,10 @@ impl<P: PagingMode> Bare<P> {
         self.ram.as_ptr().wrapping_add(widen(at.get())).cast()
     }
 
-    /// # Safety
-    ///
-    /// As [`Memory`].
-    #[inline(always)]
-    unsafe fn word(&self, at: PhysAddr) -> &AtomicU32 {
-        // SAFETY: the caller says that it lies in RAM, aligned, and is no Rust value; the memory
-        // is never freed and this is its only CPU.
-        unsafe { AtomicU32::from_ptr(self.at(at)) }
-    }
-
-    /// # Safety
-    ///
-    /// As [`Memory`].
-    #[inline(always)]
-    unsafe fn quad(&self, at: PhysAddr) -> &AtomicU64 {
-        // SAFETY: as in `word`.
-        unsafe { AtomicU64::from_ptr(self.at(at)) }
-    }
-
     fn bytes(&self, frames: FrameRange) -> *mut [MaybeUninit<u8>] {
         let length = widen(frames.count()).saturating_mul(FRAME);
         ptr::slice_from_raw_parts_mut(self.at(frames.first().start()), length)
     }
-}
-
-/// Whether `W` is 64 bits wide. No table holds anything narrower than 32.
-const fn is_quad<W: Word>() -> bool {
-    const { assert!(W::BYTES >= 4) }
-    W::BYTES == 8
 }
 
 impl<P: PagingMode> Sealed for Bare<P> {}
@@ -128,68 +114,38 @@ impl<P: PagingMode> Sealed for Bare<P> {}
 impl<P: PagingMode> Memory for Bare<P> {
     #[inline(always)]
     unsafe fn load<W: Word>(&self, at: PhysAddr) -> W {
-        if !is_quad::<W>() {
-            // SAFETY: the caller's list.
-            return W::truncate(unsafe { self.word(at) }.load(Ordering::Acquire).into());
-        }
-        // SAFETY: the caller's list.
-        let quad = unsafe { self.quad(at) };
-        W::truncate(if cfg!(target_arch = "x86") {
-            match quad.compare_exchange(0, 0, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(seen) | Err(seen) => seen,
-            }
-        } else {
-            quad.load(Ordering::Acquire)
-        })
+        // SAFETY: the caller's list; the memory is never freed and this is its only CPU.
+        unsafe { native::load(self.at(at)) }
     }
 
     #[inline(always)]
     unsafe fn store<W: Word>(&self, at: PhysAddr, value: W) {
-        let value: u64 = value.into();
-        if is_quad::<W>() && cfg!(not(target_arch = "x86")) {
-            // SAFETY: the caller's list.
-            return unsafe { self.quad(at) }.store(value, Ordering::Release);
-        }
-        if is_quad::<W>() {
-            // SAFETY: the caller's list; the second half of the eight bytes.
-            unsafe { self.word(at.plus(4)) }.store(u32::truncate(value >> u32::BITS), Ordering::Release);
-        }
-        // SAFETY: the caller's list.
-        unsafe { self.word(at) }.store(u32::truncate(value), Ordering::Release);
+        // SAFETY: as in `load`.
+        unsafe { native::store(self.at(at), value) }
     }
 
     #[inline(always)]
     unsafe fn exchange<W: Word>(&self, at: PhysAddr, value: W) -> W {
-        let value: u64 = value.into();
-        W::truncate(if is_quad::<W>() {
-            // SAFETY: the caller's list.
-            unsafe { self.quad(at) }.swap(value, Ordering::AcqRel)
-        } else {
-            // SAFETY: the caller's list.
-            unsafe { self.word(at) }.swap(u32::truncate(value), Ordering::AcqRel).into()
-        })
+        // SAFETY: as in `load`.
+        unsafe { native::exchange(self.at(at), value) }
     }
 
     #[inline(always)]
     unsafe fn compare_exchange<W: Word>(&self, at: PhysAddr, old: W, new: W) -> Result<W, W> {
-        let (old, new): (u64, u64) = (old.into(), new.into());
-        let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
-        if is_quad::<W>() {
-            // SAFETY: the caller's list.
-            let result = unsafe { self.quad(at) }.compare_exchange(old, new, success, failure);
-            result.map(W::truncate).map_err(W::truncate)
-        } else {
-            let (old, new) = (u32::truncate(old), u32::truncate(new));
-            // SAFETY: the caller's list.
-            let result = unsafe { self.word(at) }.compare_exchange(old, new, success, failure);
-            result.map(|seen| W::truncate(seen.into())).map_err(|seen| W::truncate(seen.into()))
-        }
+        // SAFETY: as in `load`.
+        unsafe { native::compare_exchange(self.at(at), old, new) }
     }
 
     #[inline(always)]
     unsafe fn fetch_add(&self, at: PhysAddr, value: u32) -> u32 {
-        // SAFETY: the caller's list.
-        unsafe { self.word(at) }.fetch_add(value, Ordering::AcqRel)
+        // SAFETY: as in `load`.
+        unsafe { native::fetch_add(self.at(at), value) }
+    }
+
+    #[inline(always)]
+    unsafe fn zero(&self, frame: Frame) {
+        // SAFETY: as in `load`, for a whole frame.
+        unsafe { native::zero(self.at(frame.start())) }
     }
 }
 
@@ -261,13 +217,6 @@ impl<P: PagingMode> Machine for Bare<P> {
         self.registers().invalidated.set(page.start().get());
     }
 
-    #[inline(always)]
-    unsafe fn zero(&self, frame: Frame) {
-        let bytes: *mut [u8; FRAME] = self.at(frame.start());
-        // SAFETY: the caller says that the frame lies in RAM and holds no Rust value.
-        unsafe { ptr::write_bytes(bytes, 0, 1) }
-    }
-
     unsafe fn copy_out(&self, from: PhysAddr, to: &mut [u8]) {
         // SAFETY: the caller says that the bytes lie in RAM, where no Rust value such as `to` is.
         unsafe { ptr::copy_nonoverlapping(self.at(from), to.as_mut_ptr(), to.len()) }
@@ -301,6 +250,15 @@ impl<P: PagingMode> Machine for Bare<P> {
     }
 
     unsafe fn device_write<W: Word>(&self, _at: PhysAddr, _value: W) {}
+
+    #[inline(always)]
+    fn handlers(&self) -> &Handlers {
+        // SAFETY: `new` wrote them there, aligned and never freed, and nothing else reaches them.
+        unsafe { &*self.below(FRAMES_BELOW) }
+    }
+
+    /// There is no console.
+    fn report(&self, _words: fmt::Arguments<'_>) {}
 
     /// Panics with `why`.
     fn stop(&self, why: &'static str) -> ! {

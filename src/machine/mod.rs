@@ -6,6 +6,7 @@
 //! monomorphised, the code that the model tests drive.
 
 use crate::address::{Frame, FrameRange, Page, PhysAddr};
+use crate::interrupt::Handlers;
 use crate::mmu::PagingMode;
 use core::mem::MaybeUninit;
 
@@ -15,6 +16,12 @@ pub mod bare;
 pub mod emulated;
 #[cfg(feature = "emulated")]
 pub use emulated::Emulated;
+#[cfg(all(target_arch = "x86", target_os = "none"))]
+pub mod i386;
+#[cfg(all(target_arch = "x86", target_os = "none"))]
+pub use i386::I386;
+#[cfg(any(feature = "emulated", all(target_arch = "x86", target_os = "none")))]
+mod native;
 
 pub(crate) mod sealed {
     /// Keeps [`Memory`](super::Memory), [`Machine`](super::Machine) and
@@ -90,6 +97,8 @@ pub trait Memory: sealed::Sealed {
     unsafe fn compare_exchange<W: Word>(&self, at: PhysAddr, old: W, new: W) -> Result<W, W>;
     /// Adds `value`, wrapping, and returns what stood there.
     unsafe fn fetch_add(&self, at: PhysAddr, value: u32) -> u32;
+    /// Fills the frame with zeroes.
+    unsafe fn zero(&self, frame: Frame);
 }
 
 /// The CPUs and devices around a [`Memory`].
@@ -113,7 +122,8 @@ pub trait Machine: Memory {
 
     /// Sets IF on this CPU.
     ///
-    /// Only to undo an [`interrupts_off`](Self::interrupts_off) that found it set.
+    /// Only to undo an [`interrupts_off`](Self::interrupts_off) that found it set, or for the client, while
+    /// no handler runs on this CPU.
     unsafe fn interrupts_on(&self);
 
     /// Makes `cpu`, another than this one, call `run` with its interrupts off, soon after it has
@@ -144,9 +154,6 @@ pub trait Machine: Memory {
     /// INVLPG: drops this CPU's cached translations of `page`, and its cached structure entries.
     fn invalidate_page(&self, page: Page);
 
-    /// Fills the frame with zeroes.
-    unsafe fn zero(&self, frame: Frame);
-
     /// Copies the bytes from `from` on to `to`. They do not pass the end of their frame.
     unsafe fn copy_out(&self, from: PhysAddr, to: &mut [u8]);
 
@@ -172,6 +179,12 @@ pub trait Machine: Memory {
 
     /// Writes a device register of size `W`. The caller owns the address, which is not RAM.
     unsafe fn device_write<W: Word>(&self, at: PhysAddr, value: W);
+
+    /// The handlers of its interrupts, and what each CPU is in the middle of.
+    fn handlers(&self) -> &Handlers;
+
+    /// Says `words` on the library's console, which takes no lock.
+    fn report(&self, words: core::fmt::Arguments<'_>);
 
     /// Stops every CPU: the library found its own state broken, and to go on would break the promise.
     fn stop(&self, why: &'static str) -> !;

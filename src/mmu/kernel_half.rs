@@ -7,7 +7,7 @@ use super::mode::{Geometry, Half, PagingMode, Rights};
 use crate::address::{Frame, FrameRange, Page, PageRange};
 use crate::frame::Kind;
 use crate::frame::table::Frames;
-use crate::layout::{DirectMap, Layout, Role, Segments};
+use crate::layout::{DirectMap, Layout, Role, Segment, Segments};
 use crate::machine::Memory;
 use crate::violation::Violation;
 
@@ -17,6 +17,8 @@ pub(crate) struct KernelHalf {
     pub(crate) segments: Segments,
     pub(crate) direct_map: DirectMap,
     pub(crate) user: PageRange,
+    /// A frame of the image's variables that is read-only all the same: the page of the IDT.
+    pub(crate) constant: Option<Frame>,
     /// The sealed root: this half, and no user entry.
     pub(crate) root: Frame,
     /// The tables, in the order in which [`visit`](Self::visit) comes to them.
@@ -52,6 +54,7 @@ impl KernelHalf {
             segments: Segments::new(layout.image)?,
             direct_map: layout.direct_map,
             user: layout.user,
+            constant: None,
             root: Frame::ZERO,
             tables: FrameRange::EMPTY,
         })
@@ -107,7 +110,8 @@ impl KernelHalf {
         for segment in self.segments.iter() {
             let index = page.number().wrapping_sub(segment.first.number());
             if let Some(frame) = segment.frames.get(index) {
-                return Expected::Leaf(frame, segment.role.rights());
+                let rights = if self.constant == Some(frame) { Rights::Read } else { segment.role.rights() };
+                return Expected::Leaf(frame, rights);
             }
         }
         match self.direct_map.frame(page) {
@@ -120,10 +124,10 @@ impl KernelHalf {
 
     /// What the direct map allows: no more than the image's own mapping of the frame, and no execution.
     fn direct_rights(&self, frame: Frame) -> Rights {
-        let constant = self.segments.iter().any(|segment| {
-            matches!(segment.role, Role::Text | Role::ReadOnly) && segment.frames.contains(frame)
-        });
-        Rights::new(!constant, false)
+        let constant = |segment: &Segment| matches!(segment.role, Role::Text | Role::ReadOnly);
+        let in_constants =
+            self.segments.iter().any(|segment| constant(segment) && segment.frames.contains(frame));
+        Rights::new(!in_constants && self.constant != Some(frame), false)
     }
 
     /// Visits every entry of the kernel half, top down, with what it must be.

@@ -4,7 +4,7 @@
 //! * [`leaf`], [`link`]: entries of the two sorts; [`batch`]: many leaves of one table; [`root`], [`loaded`]: CR3 and translations;
 //! * [`tlb`], [`clock`]: who may remember what, and until when;
 //! * [`kernel_half`]: the half that no client changes;
-//! * [`contents`], [`pages`]: the bytes of frames, by copy or lent to Rust;
+//! * [`contents`], [`pages`], [`kept`]: the bytes of frames, by copy or lent to Rust;
 //! * [`space`]: address spaces by pages, over all of these;
 //! * [`mode`], [`two_level`], [`pae`]: how entries look.
 
@@ -12,6 +12,7 @@ mod batch;
 pub(crate) mod clock;
 mod contents;
 pub(crate) mod entry;
+mod kept;
 pub(crate) mod kernel_half;
 mod leaf;
 mod link;

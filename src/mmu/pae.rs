@@ -46,7 +46,9 @@ impl PagingMode for Pae {
         let low = u32::truncate(raw);
         let high = raw & !u64::from(u32::MAX);
         if level == Self::LEVELS {
-            let flags = Flags::from_bits_retain(low & 0xfff);
+            // The manual reserves bit 5 in a PDPTE; QEMU's TCG notes there that it was used, as in any
+            // other entry. It means nothing, so it is overlooked.
+            let flags = Flags::from_bits_retain(low & 0xfff).difference(Flags::ACCESSED);
             return match (raw, flags == Flags::PRESENT && high == 0) {
                 (0, _) => Entry::Empty,
                 (_, true) => Entry::Table(PhysAddr::new(low).containing()),
@@ -70,8 +72,7 @@ impl PagingMode for Pae {
     }
 
     fn at_rest(level: u8, raw: u64) -> u64 {
-        // A PDPTE has neither bit: both are reserved.
-        if level == Self::LEVELS { raw } else { raw & !u64::from(history_of(level).bits()) }
+        raw & !u64::from(history_of(level).bits())
     }
 
     fn with_history(raw: u64, history: u64) -> u64 {

@@ -4,6 +4,7 @@ use super::mode::{Entry, Geometry, Leaf, PagingMode};
 use crate::address::{Frame, Page};
 use crate::frame::Kind;
 use crate::frame::word::Uses;
+use crate::interrupt::check_outside_handlers;
 use crate::machine::Machine;
 use crate::mmu::entry::{Raw, entry_address};
 use crate::sva::{Held, Sva};
@@ -20,15 +21,18 @@ impl<M: Machine> Sva<M> {
     /// # Errors
     ///
     /// [`NotARoot`](Violation::NotARoot), [`TooManyMappings`](Violation::TooManyMappings),
-    /// [`NoSuchFrame`](Violation::NoSuchFrame), [`FrameBusy`](Violation::FrameBusy).
+    /// [`NoSuchFrame`](Violation::NoSuchFrame), [`FrameBusy`](Violation::FrameBusy),
+    /// [`InHandler`](Violation::InHandler).
     ///
     /// # Checks
     ///
     /// The frame is a root, and stays one as long as it is loaded (invariant 8). What is given back
-    /// is the root that CR3 held, not one remembered elsewhere. Attacks C1, C3, F13.
+    /// is the root that CR3 held, not one remembered elsewhere. No handler runs on this CPU: what it
+    /// interrupted may be in the midst of a user copy. Attacks C1, C3, F13, S13.
     #[doc(alias = "sva_mm_load_pgtable")]
     pub fn load_root(&self, root: Frame) -> Result<(), Violation> {
         let _quiet = self.quiet();
+        check_outside_handlers(&self.machine)?;
         let held = self.hold_root(root, Uses::LOAD)?;
         let old = self.machine.root();
         let time = self.clock.tick(&self.machine);

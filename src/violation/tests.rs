@@ -43,6 +43,7 @@ fn all() -> Vec<(Violation, &'static str, Class, &'static str)> {
         NotRetypable(FRAME) Mmu "frame 0x00012000 is of a kind that is never retyped"
         FrameIsDma(FRAME) Dma "frame 0x00012000 is open to devices for ever"
         NoBytes(FRAME) Mmu "frame 0x00012000 is not one whose bytes may be copied"
+        NotKept(FRAME) Mmu "frame 0x00012000 was not kept at init"
         TooManyMappings(FRAME) Mmu "frame 0x00012000 has as many mappings as can be counted"
         KindNotOffered(7) Mmu "no retype leads to kind 7"
         NotATable(FRAME) Mmu "frame 0x00012000 is not a user page table"
@@ -62,7 +63,8 @@ fn all() -> Vec<(Violation, &'static str, Class, &'static str)> {
         RangeTooLong(4097) Mmu "the range of 4097 passes the end"
         NotAUserPage(PAGE) Mmu "page 0xc0001000 is not in the user window"
         NoTable(PAGE) Mmu "no page table serves page 0xc0001000"
-        Unsupported(2) Mmu "the CPU lacks feature 2"
+        Unsupported(Feature::Pae) Mmu "the machine lacks physical address extension (PAE)"
+        NotInImage(VirtAddr::new(0x9000)) Mmu "what init uses at 0x00009000 lies in no segment of the image for it"
         NoImage(1) Mmu "segment 1 of the image is empty or missing"
         TooManySegments(9) Mmu "9 segments are too many"
         PagesOverlap(PAGE) Mmu "two parts of the layout use page 0xc0001000"
@@ -76,6 +78,12 @@ fn all() -> Vec<(Violation, &'static str, Class, &'static str)> {
         CpuCount(33) Mmu "33 CPUs are none or too many"
         AlreadyInitialised(PhysAddr::new(0x5000)) Mmu "the library was initialised before, at 0x00005000"
         NotAUserRange(VirtAddr::new(0xffff_fffc)) Mmu "the range from 0xfffffffc on is not in the user window"
+        NoSuchVector(256) Entry "there is no vector 256"
+        NotSoftware(14) Entry "vector 14 is not one of software interrupts"
+        VectorReserved(8) Entry "vector 8 belongs to the library"
+        VectorTaken(14) Entry "vector 14 has a handler"
+        NotRegistered(14) Entry "vector 14 has no handler"
+        InHandler(2) Entry "not inside a handler (2 deep)"
     }
 }
 

@@ -8,11 +8,10 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use serde_json::Value;
 
 use crate::process::{read, run};
 use crate::setup;
-use crate::toolchain::{SourceToolchain, cargo};
+use crate::toolchain::{SourceToolchain, cargo, executables};
 
 /// Builds the benchmark and runs it. An error if a row is over its budget.
 pub fn bench() -> Result<()> {
@@ -45,30 +44,5 @@ fn benchmark(mut cargo: Command, flags: &[&str]) -> Result<PathBuf> {
     cargo.args(["--package=sva-os", "--release", "--bench=counts", "-Zprofile-rustflags"]);
     cargo.arg(format!("--config=profile.release.package.sva-os.rustflags={flags:?}"));
     cargo.arg("--message-format=json-render-diagnostics").env_remove("RUSTFLAGS");
-    executable(&read(&mut cargo)?).context("cargo built no benchmark")
-}
-
-/// The benchmark among the artifacts that cargo reports, one JSON object a line.
-fn executable(messages: &str) -> Option<PathBuf> {
-    let artifacts = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let mut benches = artifacts.filter(|artifact| artifact["target"]["kind"][0] == "bench");
-    benches.find_map(|bench| Some(bench["executable"].as_str()?.into()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_executable_is_that_of_the_benchmark() {
-        let library = r#"{"reason":"compiler-artifact","target":{"kind":["lib"]},"executable":null}"#;
-        let tool = r#"{"reason":"compiler-artifact","target":{"kind":["bin"]},"executable":"target/tool"}"#;
-        let bench =
-            r#"{"reason":"compiler-artifact","target":{"kind":["bench"]},"executable":"target/counts"}"#;
-        let end = r#"{"reason":"build-finished","success":true}"#;
-        let messages = |lines: &[&str]| lines.join("\n");
-        assert_eq!(executable(&messages(&[library, tool, bench, end])), Some("target/counts".into()));
-        assert_eq!(executable(&messages(&[library, tool, end])), None);
-        assert_eq!(executable("no JSON\n"), None);
-    }
+    executables(&read(&mut cargo)?, "bench").pop().context("cargo built no benchmark")
 }

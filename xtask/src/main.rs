@@ -3,13 +3,20 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod ending;
+mod kernel;
+mod kernels;
 mod model;
 mod mutants;
 mod mutations;
 mod process;
+mod qemu;
+mod run;
 mod setup;
 mod test;
 mod toolchain;
+mod unpack;
+mod watch;
 
 use std::env;
 use std::path::Path;
@@ -29,7 +36,20 @@ cargo xtask COMMAND
                      goes on where it was stopped, --fresh starts anew
   mutations [NAME]   applies the wrong orders in tests/mutants/*.patch: some test must fail
   bench              counts the instructions of the checks, against their budgets
-  run                boots an example kernel
+  kernels [NAME]     boots the test kernels in QEMU: all, or the runs with NAME in their name
+  run [OPTION]... [-- QEMU-ARGUMENT]...
+                     boots an example kernel in QEMU and ends with its status; Ctrl-A X leaves
+    --example NAME     which of examples/*, if there are several
+    --debug            the dev profile; --release is the default
+    --mode MODE        paging: two-level, the default, or pae (the kernel's feature `pae`)
+    --unchecked        without the library's checks, to see what they cost
+    --memory MIB, --cpu NAME
+                       the machine, if not QEMU's default of 128 and qemu32
+    --append TEXT      the kernel's command line
+    --module FILE      a boot module, with arguments if they follow a space; may be repeated
+    --timeout SECONDS  ends the guest, as a failure
+    --icount           time is counted in instructions, the same on every run
+    --kvm              on the host's CPU instead of an emulated one
 
 What a command needs and the machine lacks, it installs (as root, with apt-get) or names.
 ";
@@ -43,6 +63,11 @@ fn main() -> ExitCode {
 
 fn command() -> Result<ExitCode> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask has no parent directory")?;
+    // Where the caller is, seen from the root, where this program works.
+    let below_root = match env::current_dir()? {
+        directory if directory.starts_with(root) => directory.strip_prefix(root)?.to_owned(),
+        directory => directory,
+    };
     env::set_current_dir(root)?;
 
     let mut arguments = lexopt::Parser::from_env();
@@ -86,10 +111,8 @@ fn command() -> Result<ExitCode> {
         }
         "mutations" => mutations::mutations(name(&mut arguments)?.as_deref())?,
         "bench" => bench::bench()?,
-        "run" => {
-            eprintln!("xtask: there is no kernel to boot yet");
-            return Ok(ExitCode::from(2));
-        }
+        "kernels" => kernels::kernels(name(&mut arguments)?.as_deref())?,
+        "run" => return run::run(&run::Options::parse(&mut arguments, &below_root)?),
         "help" => print!("{HELP}"),
         other => bail!("no command `{other}`: see `cargo xtask help`"),
     }

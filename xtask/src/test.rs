@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
+use crate::kernels::{RUNS, kernels};
 use crate::process::run;
 use crate::setup;
 use crate::toolchain::{SourceToolchain, cargo};
@@ -39,6 +40,7 @@ const STEPS: &[Step] = &[
     Step { name: "tests: loom", quick: false, run: loom },
     Step { name: "bare i386 build", quick: false, run: bare_build },
     Step { name: "tests: 32-bit", quick: false, run: tests_32_bit },
+    Step { name: "test kernels", quick: false, run: test_kernels },
 ];
 
 /// Runs the steps and prints how long each took. `quick` leaves out all but the daily ones.
@@ -102,4 +104,8 @@ fn bare_build() -> Result<()> {
 fn tests_32_bit() -> Result<()> {
     setup::linker_32_bit()?;
     run(SourceToolchain::find()?.hosted("test").args(["--package=sva-os", "--tests"]))
+}
+
+fn test_kernels() -> Result<()> {
+    if RUNS.is_empty() { Ok(()) } else { kernels(None) }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 
 use crate::process::{line, read, succeeds};
 use crate::setup;
@@ -82,7 +83,9 @@ impl SourceToolchain {
     /// As [`cargo`](Self::cargo), for the bare machine.
     pub fn bare(&self, subcommand: &str) -> Command {
         let mut command = self.cargo(subcommand);
-        command.args(["-Zbuild-std=core,compiler_builtins", "-Zbuild-std-features=compiler-builtins-mem"]);
+        command.env("CARGO_TARGET_DIR", "target/bare");
+        command.arg("-Zbuild-std=core,alloc,compiler_builtins");
+        command.arg("-Zbuild-std-features=compiler-builtins-mem");
         command.args(["-Zjson-target-spec", "--target", BARE]);
         command
     }
@@ -108,6 +111,14 @@ impl SourceToolchain {
     }
 }
 
+/// The executables of a `kind`, such as `bin`, among what cargo reports to have built: one JSON
+/// object a line, as `--message-format=json` prints it.
+pub fn executables(messages: &str, kind: &str) -> Vec<PathBuf> {
+    let artifacts = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let of_kind = artifacts.filter(|artifact| artifact["target"]["kind"][0] == kind);
+    of_kind.filter_map(|artifact| Some(artifact["executable"].as_str()?.into())).collect()
+}
+
 /// Adds `rust-src` through rustup, if there is one and it can.
 fn add_component() -> bool {
     if !succeeds(Command::new("rustup").arg("--version")) {
@@ -117,4 +128,20 @@ fn add_component() -> bool {
     add.args(["component", "add", "rust-src"]);
     println!("xtask: no source of the standard library, trying `{}`", line(&add));
     succeeds(&mut add)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn executables_are_of_one_kind() {
+        let messages = r#"{"reason":"compiler-artifact","target":{"kind":["lib"]},"executable":null}
+{"reason":"compiler-artifact","target":{"kind":["bench"]},"executable":"target/cost"}
+{"reason":"compiler-artifact","target":{"kind":["bin"]},"executable":"target/kernel"}
+{"reason":"build-finished","success":true}"#;
+        assert_eq!(executables(messages, "bench"), [PathBuf::from("target/cost")]);
+        assert_eq!(executables(messages, "bin"), [PathBuf::from("target/kernel")]);
+        assert!(executables(messages, "lib").is_empty());
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 
-both_modes!(kinds_of_what_boot_typed the_sealed_root a_flush_in_the_future even_times a_load_of_nothing);
+both_modes!(kinds_of_what_boot_typed the_sealed_root its_empty_half a_flush_in_the_future even_times a_load_of_nothing);
 
 /// Image, frame table, clock and kernel tables are what the layout made them.
 fn kinds_of_what_boot_typed<P: PagingMode>() {
@@ -27,6 +27,17 @@ fn the_sealed_root<P: PagingMode>() {
     for kind in [Kind::Free, Kind::UserData, Kind::Table1, Kind::KernelTable, Kind::Monitor] {
         let found = sva.finds_with(sva.word_at(root), kind.bits() | 1 << 6);
         assert_eq!(found, Some(Finding::Word(root)), "{kind:?}");
+    }
+}
+
+/// A table that hangs in the sealed root hangs in every thread's without one.
+fn its_empty_half<P: PagingMode>() {
+    let sva = in_use::<P>();
+    let root = sva.sealed_root();
+    for index in 0..3 << (P::ROOT_INDEX_BITS - 2) {
+        let link = P::link(P::LEVELS, frame(UNLINKED), Half::User).into();
+        let found = sva.finds_with_entry(root.number(), index, link);
+        assert_eq!(found, Some(Finding::Entry(root, index)));
     }
 }
 

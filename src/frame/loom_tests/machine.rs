@@ -4,6 +4,7 @@ use crate::address::{FRAME_BYTES, Frame, FrameRange, Page, PageRange, PhysAddr};
 use crate::frame::Kind;
 use crate::frame::table::Frames;
 use crate::frame::word::Word as FrameWord;
+use crate::interrupt::Handlers;
 use crate::layout::{DirectMap, Segments};
 use crate::machine::{Cpu, Machine, Memory, Word, sealed::Sealed};
 use crate::mmu::clock::Clock;
@@ -52,6 +53,8 @@ struct Shared {
     roots: [AtomicU32; CPUS as usize],
     /// IF is clear, or an interrupt is being run.
     quiet: [AtomicBool; CPUS as usize],
+    /// None: no interrupt here has a vector.
+    handlers: Handlers,
 }
 
 /// A machine as one thread sees it, which is one CPU, and for a moment another whose interrupt it runs.
@@ -73,6 +76,7 @@ impl Tiny {
             cached: zeroes(),
             roots: [sealed(), sealed()],
             quiet: flags(),
+            handlers: Handlers::new(),
         };
         Self { shared: Arc::new(shared), cpu: Cell::new(0), cleared: Default::default() }
     }
@@ -181,6 +185,14 @@ impl Memory for Tiny {
     unsafe fn fetch_add(&self, at: PhysAddr, value: u32) -> u32 {
         self.locked(at, |word| word.fetch_add(value, AcqRel))
     }
+
+    /// A frame that gets new contents must be in no TLB.
+    unsafe fn zero(&self, frame: Frame) {
+        assert!(!self.remembers(frame), "{frame} is given new contents while a TLB leads to it");
+        let words = self.shared.words.iter();
+        let inside = words.filter(|(at, _)| at / FRAME_BYTES == frame.number());
+        inside.for_each(|(_, word)| word.store(0, Release));
+    }
 }
 
 impl Machine for Tiny {
@@ -250,14 +262,6 @@ impl Machine for Tiny {
         self.shared.cached[self.here()].store(0, Release);
     }
 
-    /// A frame that gets new contents must be in no TLB.
-    unsafe fn zero(&self, frame: Frame) {
-        assert!(!self.remembers(frame), "{frame} is given new contents while a TLB leads to it");
-        let words = self.shared.words.iter();
-        let inside = words.filter(|(at, _)| at / FRAME_BYTES == frame.number());
-        inside.for_each(|(_, word)| word.store(0, Release));
-    }
-
     unsafe fn copy_out(&self, _: PhysAddr, _: &mut [u8]) {
         unimplemented!()
     }
@@ -287,6 +291,14 @@ impl Machine for Tiny {
     }
 
     unsafe fn device_write<W: Word>(&self, _: PhysAddr, _: W) {
+        unimplemented!()
+    }
+
+    fn handlers(&self) -> &Handlers {
+        &self.shared.handlers
+    }
+
+    fn report(&self, _: core::fmt::Arguments<'_>) {
         unimplemented!()
     }
 
@@ -325,6 +337,7 @@ pub(super) fn sva(machine: Tiny) -> Sva<Tiny> {
         segments: Segments::new(&[]).unwrap(),
         direct_map: DirectMap { first: Page::ZERO, frames: FrameRange::EMPTY },
         user: PageRange::new(Page::ZERO, 0xc_0000).unwrap(),
+        constant: None,
         root: SEALED_ROOT,
         tables: FrameRange::EMPTY,
     };

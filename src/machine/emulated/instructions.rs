@@ -6,8 +6,10 @@ use super::device::Register;
 use super::format::{Format, Reading};
 use super::hook::Step;
 use crate::address::{FRAME_BYTES, Frame, FrameRange, Page, PhysAddr};
+use crate::interrupt::Handlers;
 use crate::machine::{Cpu, Machine, Memory, Word, sealed::Sealed};
 use crate::mmu::PagingMode;
+use core::fmt;
 use core::mem::MaybeUninit;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -47,6 +49,11 @@ impl<P: PagingMode> Memory for Emulated<P> {
     unsafe fn fetch_add(&self, at: PhysAddr, value: u32) -> u32 {
         self.step(Step::Exchange(at));
         self.ram.fetch_add(at, value)
+    }
+
+    unsafe fn zero(&self, frame: Frame) {
+        self.step(Step::Zero(frame));
+        self.ram.zero(frame);
     }
 }
 
@@ -132,11 +139,6 @@ impl<P: PagingMode> Machine for Emulated<P> {
         core.caches().drop_page(page);
     }
 
-    unsafe fn zero(&self, frame: Frame) {
-        self.step(Step::Zero(frame));
-        self.ram.zero(frame);
-    }
-
     unsafe fn copy_out(&self, from: PhysAddr, to: &mut [u8]) {
         self.step(Step::CopyOut(from));
         self.ram.copy_out(from, to);
@@ -180,6 +182,14 @@ impl<P: PagingMode> Machine for Emulated<P> {
         self.devices().write(self.cpu(), Register::Memory(at), W::BYTES, value.into());
     }
 
+    fn handlers(&self) -> &Handlers {
+        &self.handlers
+    }
+
+    fn report(&self, words: fmt::Arguments<'_>) {
+        self.console().push_str(&std::format!("{words}\n"));
+    }
+
     /// Panics with `why`.
     fn stop(&self, why: &'static str) -> ! {
         panic!("the machine was stopped: {why}")
@@ -189,7 +199,7 @@ impl<P: PagingMode> Machine for Emulated<P> {
 impl<P: PagingMode> Emulated<P> {
     /// Tells the hook, if there is one, what this CPU is about to do.
     #[inline(always)]
-    fn step(&self, what: Step) {
+    pub(super) fn step(&self, what: Step) {
         if self.hook.is_present() {
             self.tell(what);
         }

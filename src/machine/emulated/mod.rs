@@ -62,6 +62,7 @@ mod instructions;
 mod outcome;
 mod ram;
 mod schedule;
+mod trap;
 mod turns;
 mod walk;
 
@@ -72,9 +73,11 @@ pub use device::{DeviceAccess, Devices, Direction, Register};
 pub use format::Allowed;
 pub use hook::{Event, Hook, Step};
 pub use schedule::{Failure, Run, Schedule, Switch, explore};
+pub use trap::Trap;
 pub use walk::{End, Start, Walk};
 
 use crate::address::{FRAME_LIMIT, Frame, Page, PhysAddr};
+use crate::interrupt::Handlers;
 use crate::machine::{Cpu, Word};
 use crate::mmu::PagingMode;
 use cache::Caches;
@@ -83,6 +86,7 @@ use core::marker::PhantomData;
 use cpu::{Core, Flag, become_cpu, current};
 use hook::HookSlot;
 use ram::{Ram, mix};
+use std::string::String;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::vec::Vec;
@@ -133,6 +137,8 @@ pub struct Emulated<P: PagingMode> {
     devices: Mutex<Devices>,
     hook: HookSlot,
     claimed: AtomicBool,
+    handlers: Handlers,
+    console: Mutex<String>,
     mode: PhantomData<fn() -> P>,
 }
 
@@ -152,6 +158,8 @@ impl<P: PagingMode> Emulated<P> {
             devices: Mutex::default(),
             hook: HookSlot::default(),
             claimed: AtomicBool::new(false),
+            handlers: Handlers::new(),
+            console: Mutex::default(),
             mode: PhantomData,
         }
     }
@@ -186,18 +194,25 @@ impl<P: PagingMode> Emulated<P> {
     }
 
     /// A digest of all state that hardware or the library could tell apart: RAM, each CPU's CR3,
-    /// PDPTE registers, IF, TLB and paging-structure cache, and what was written to devices.
+    /// PDPTE registers, IF, TLB and paging-structure cache, and what was written to devices, and
+    /// the registered handlers.
     /// [`Counters`], the device log and pending [`defer_interrupts`](Self::defer_interrupts) are
     /// not state.
     pub fn digest(&self) -> u64 {
         let claimed = u64::from(self.claimed.load(Ordering::Relaxed));
-        let outside = mix(self.ram.digest(), mix(self.devices().digest(), claimed));
+        let devices = mix(self.devices().digest(), self.handlers.digest());
+        let outside = mix(self.ram.digest(), mix(devices, claimed));
         self.cores.iter().fold(outside, |digest, core| mix(digest, core.digest()))
     }
 
     /// The devices. Release them before any CPU reaches for one.
     pub fn devices(&self) -> MutexGuard<'_, Devices> {
         self.devices.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All that the library has said on its console. It grows until somebody clears it.
+    pub fn console(&self) -> MutexGuard<'_, String> {
+        self.console.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The frame that CR3 of `cpu` names.
@@ -307,6 +322,9 @@ impl<P: PagingMode> Emulated<P> {
     }
 }
 
+// A panic of a test leaves no lock of the machine held and no state half changed.
+impl<P: PagingMode> core::panic::RefUnwindSafe for Emulated<P> {}
+
 impl<P: PagingMode> Clone for Emulated<P> {
     fn clone(&self) -> Self {
         Self {
@@ -315,6 +333,8 @@ impl<P: PagingMode> Clone for Emulated<P> {
             devices: Mutex::new(self.devices().clone()),
             hook: HookSlot::default(),
             claimed: AtomicBool::new(self.claimed.load(Ordering::Relaxed)),
+            handlers: self.handlers.duplicate(),
+            console: Mutex::new(self.console().clone()),
             mode: PhantomData,
         }
     }

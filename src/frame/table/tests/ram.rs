@@ -2,7 +2,7 @@
 
 extern crate std;
 
-use crate::address::PhysAddr;
+use crate::address::{FRAME_BYTES, Frame, PhysAddr};
 use crate::machine::{Memory, Word, sealed::Sealed};
 use std::cell::RefCell;
 use std::vec;
@@ -61,5 +61,11 @@ impl Memory for Ram {
 
     unsafe fn fetch_add(&self, at: PhysAddr, value: u32) -> u32 {
         self.update(at, |old: u32| Some(old.wrapping_add(value)))
+    }
+
+    unsafe fn zero(&self, frame: Frame) {
+        for offset in (0..FRAME_BYTES).step_by(4) {
+            self.update(frame.start().plus(offset), |_| Some(0u32));
+        }
     }
 }

@@ -1,0 +1,61 @@
+//! From what the loader says to the layout: which frames are kept, where RAM is mapped.
+
+use super::loader::{Bytes, List, Loader, MOST_MODULES, Refusal};
+use crate::address::{Frame, FrameRange, Page, PageRange, PhysAddr};
+use crate::layout::InUse;
+
+/// The first page of the kernel half, and of the direct map: 3 GiB.
+pub(crate) const KERNEL_HALF: u32 = 0xc_0000;
+/// How many frames the direct map reaches: 896 MiB. What is left of the kernel half is for stacks and
+/// devices.
+pub(crate) const DIRECT_FRAMES: u32 = 0x3_8000;
+/// Each module, its text, and the command line.
+pub(crate) const MOST_KEPT: usize = 2 * MOST_MODULES + 1;
+
+/// The user window: all below the kernel half.
+pub(crate) fn user_window() -> PageRange {
+    PageRange::new(Page::ZERO, KERNEL_HALF).unwrap_or(PageRange::EMPTY)
+}
+
+/// The frames that hold what the loader left for the kernel: disjoint, and rounded out.
+pub(crate) fn kept(loader: &Loader) -> Result<List<InUse, MOST_KEPT>, Refusal> {
+    let mut parts = [FrameRange::EMPTY; MOST_KEPT];
+    let modules = loader.modules.as_slice().iter().flat_map(|module| [module.bytes, module.text]);
+    for (place, bytes) in parts.iter_mut().zip(modules.chain([loader.command_line])) {
+        *place = frames(bytes)?;
+    }
+    parts.sort_unstable_by_key(|part| part.first());
+    let mut kept = List::new(InUse::Kept(FrameRange::EMPTY));
+    let mut last = FrameRange::EMPTY;
+    for part in parts.into_iter().filter(|part| !part.is_empty()) {
+        if !last.is_empty() && part.first().number() <= last.end() {
+            let end = part.end().max(last.end());
+            last = FrameRange::new(last.first(), end.saturating_sub(last.first().number())).unwrap_or(last);
+        } else {
+            if !last.is_empty() {
+                _ = kept.push(InUse::Kept(last));
+            }
+            last = part;
+        }
+    }
+    if !last.is_empty() {
+        _ = kept.push(InUse::Kept(last));
+    }
+    Ok(kept)
+}
+
+/// The frames that `bytes` touch.
+fn frames(bytes: Bytes) -> Result<FrameRange, Refusal> {
+    let Some(last) = bytes.length.checked_sub(1) else {
+        return Ok(FrameRange::EMPTY);
+    };
+    let first: Frame = bytes.start.containing();
+    let last = bytes.start.checked_add(last).map(PhysAddr::containing);
+    last.and_then(|last| {
+        FrameRange::new(first, last.number().saturating_sub(first.number()).saturating_add(1))
+    })
+    .ok_or(Refusal::BadStructure(bytes.start))
+}
+
+#[cfg(test)]
+mod tests;

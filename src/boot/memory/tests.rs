@@ -1,0 +1,64 @@
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "tests fail by panicking"
+)]
+
+extern crate std;
+
+use super::super::loader::ModuleAt;
+use super::*;
+use crate::memory_map::{Region, Usage};
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+use std::vec::Vec;
+
+fn loader(parts: &[(u32, u32)], command_line: (u32, u32)) -> Loader {
+    let bytes = |(start, length): (u32, u32)| Bytes { start: PhysAddr::new(start), length };
+    let mut loader = Loader {
+        regions: List::new(Region { start: 0, length: 0, usage: Usage::Reserved }),
+        command_line: bytes(command_line),
+        modules: List::new(ModuleAt { bytes: Bytes::EMPTY, text: Bytes::EMPTY }),
+    };
+    for pair in parts.chunks(2) {
+        let text = pair.get(1).map_or(Bytes::EMPTY, |text| bytes(*text));
+        loader.modules.push(ModuleAt { bytes: bytes(pair[0]), text }).unwrap();
+    }
+    loader
+}
+
+#[test]
+fn neighbours_in_one_frame_are_kept_once() {
+    let loader = loader(&[(0x20_0000, 0x1800), (0x20_1900, 4)], (0x10, 3));
+    let kept = kept(&loader).unwrap();
+    let kept: Vec<_> = kept.as_slice().iter().map(|part| part.frames()).collect();
+    let range = |first, count| FrameRange::new(Frame::new(first).unwrap(), count).unwrap();
+    assert_eq!(kept, [range(0, 1), range(0x200, 2)]);
+}
+
+#[test]
+fn what_wraps_is_refused() {
+    let refused = kept(&loader(&[(0xffff_f000, 0x1001)], (0, 0))).err();
+    assert_eq!(refused, Some(Refusal::BadStructure(PhysAddr::new(0xffff_f000))));
+    assert!(kept(&loader(&[(0xffff_f000, 0x1000)], (0, 0))).is_ok());
+}
+
+proptest! {
+    /// The frames kept are those that hold a byte, each once.
+    #[test]
+    fn all_bytes_are_kept(
+        parts in prop::collection::vec((0u32..0x4_0000, 0u32..0x5000), 0..=2 * MOST_MODULES),
+        line in (0u32..0x4_0000, 0u32..0x5000),
+    ) {
+        let kept = kept(&loader(&parts, line)).unwrap();
+        let bytes = parts.iter().chain([&line]).flat_map(|(start, length)| {
+            (*length > 0).then(|| (start >> 12)..=((start + length - 1) >> 12)).into_iter().flatten()
+        });
+        let wanted: BTreeSet<_> = bytes.collect();
+        let found: Vec<_> =
+            kept.as_slice().iter().flat_map(|part| part.frames().iter().map(Frame::number)).collect();
+        prop_assert_eq!(&found, &wanted.into_iter().collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,241 @@
+//! The CPU, RAM and bus that this code runs on.
+//!
+//! The only place with privileged instructions, each wrapped once, with the argument why it may be
+//! executed there. `asm!` blocks and the leaf functions of the `x86` crate that stand in them are
+//! memory clobbers: no access to RAM moves across them.
+
+#[cfg(not(target_abi = "softfloat"))]
+compile_error!(
+    "`machine::I386` needs a soft-float target: ring-0 code that uses x87 or SSE corrupts the state of user programs"
+);
+#[cfg(panic = "unwind")]
+compile_error!("`machine::I386` needs `panic = \"abort\"`: nothing unwinds through a trap");
+
+pub(crate) mod console;
+pub(crate) mod first;
+pub(crate) mod platform;
+pub(crate) mod port;
+pub(crate) mod registers;
+pub(crate) mod tables;
+
+use super::{Cpu, Machine, Memory, Word, native, sealed::Sealed};
+use crate::address::{FRAME_BYTES, Frame, FrameRange, Page, PhysAddr, widen};
+use crate::interrupt::Handlers;
+use crate::layout::DirectMap;
+use crate::mmu::PagingMode;
+use core::fmt::{self, Write};
+use core::marker::PhantomData;
+use core::mem::MaybeUninit;
+use core::ptr;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+/// The machine made of silicon. Only the library makes one, at init.
+///
+/// ```compile_fail
+/// // There is no constructor.
+/// let machine = sva_os::machine::I386::<sva_os::mmu::TwoLevel>::new();
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct I386<P: PagingMode> {
+    /// Where the direct map has physical address 0, or would have it: 32-bit arithmetic wraps.
+    zero: u32,
+    mode: PhantomData<P>,
+}
+
+/// Whether an instance of the library holds the machine.
+static CLAIMED: AtomicBool = AtomicBool::new(false);
+
+/// Its handlers.
+pub(crate) static HANDLERS: Handlers = Handlers::new();
+
+impl<P: PagingMode> I386<P> {
+    /// The machine as it is reached once its kernel half has this direct map.
+    ///
+    /// # Safety
+    ///
+    /// The tables in CR3 have that direct map whenever one of the machine's methods is called.
+    pub(crate) const unsafe fn new(direct_map: &DirectMap) -> Self {
+        let zero = direct_map.first.start().get().wrapping_sub(direct_map.frames.first().start().get());
+        Self { zero, mode: PhantomData }
+    }
+
+    /// Claims the machine for the one instance of the library; `false` if it is claimed already.
+    pub(crate) fn claim() -> bool {
+        !CLAIMED.swap(true, Ordering::AcqRel)
+    }
+
+    /// Gives back a claim that led to nothing.
+    pub(crate) fn disclaim() {
+        CLAIMED.store(false, Ordering::Release);
+    }
+
+    /// Where the direct map has the byte at `at`.
+    #[inline(always)]
+    fn at(&self, at: PhysAddr) -> *mut u8 {
+        ptr::with_exposed_provenance_mut(widen(self.zero.wrapping_add(at.get())))
+    }
+
+    fn bytes(&self, frames: FrameRange) -> *mut [MaybeUninit<u8>] {
+        let length = widen(frames.count()).wrapping_mul(widen(FRAME_BYTES));
+        ptr::slice_from_raw_parts_mut(self.at(frames.first().start()).cast(), length)
+    }
+}
+
+/// The end, once the library has said why it stopped the machine.
+pub(crate) fn end() -> ! {
+    #[cfg(feature = "boot")]
+    crate::boot::exit(crate::boot::Status::STOPPED);
+    #[cfg(not(feature = "boot"))]
+    registers::halt_for_ever()
+}
+
+impl<P: PagingMode> Sealed for I386<P> {}
+
+impl<P: PagingMode> Memory for I386<P> {
+    #[inline(always)]
+    unsafe fn load<W: Word>(&self, at: PhysAddr) -> W {
+        // SAFETY: the caller's list; the direct map reaches all RAM of the frame table (`new`).
+        unsafe { native::load(self.at(at)) }
+    }
+
+    #[inline(always)]
+    unsafe fn store<W: Word>(&self, at: PhysAddr, value: W) {
+        // SAFETY: as in `load`.
+        unsafe { native::store(self.at(at), value) }
+    }
+
+    #[inline(always)]
+    unsafe fn exchange<W: Word>(&self, at: PhysAddr, value: W) -> W {
+        // SAFETY: as in `load`.
+        unsafe { native::exchange(self.at(at), value) }
+    }
+
+    #[inline(always)]
+    unsafe fn compare_exchange<W: Word>(&self, at: PhysAddr, old: W, new: W) -> Result<W, W> {
+        // SAFETY: as in `load`.
+        unsafe { native::compare_exchange(self.at(at), old, new) }
+    }
+
+    #[inline(always)]
+    unsafe fn fetch_add(&self, at: PhysAddr, value: u32) -> u32 {
+        // SAFETY: as in `load`.
+        unsafe { native::fetch_add(self.at(at), value) }
+    }
+
+    #[inline(always)]
+    unsafe fn zero(&self, frame: Frame) {
+        // SAFETY: as in `load`, for a whole frame.
+        unsafe { native::zero(self.at(frame.start())) }
+    }
+}
+
+impl<P: PagingMode> Machine for I386<P> {
+    type Mode = P;
+
+    #[inline(always)]
+    fn cpu(&self) -> Cpu {
+        const { Cpu::new(0).unwrap() }
+    }
+
+    #[inline(always)]
+    fn cpus(&self) -> u32 {
+        1
+    }
+
+    #[inline(always)]
+    fn interrupts_off(&self) -> bool {
+        registers::interrupts_off()
+    }
+
+    #[inline(always)]
+    unsafe fn interrupts_on(&self) {
+        // SAFETY: the caller undoes an `interrupts_off` that found IF set.
+        unsafe { registers::interrupts_on() }
+    }
+
+    /// There is no other CPU.
+    unsafe fn interrupt(&self, _cpu: Cpu, _run: &dyn Fn()) {}
+
+    fn claim(&self) -> bool {
+        Self::claim()
+    }
+
+    unsafe fn take_over(&self, root: Frame) {
+        // SAFETY: the caller says that the root is complete.
+        unsafe { registers::load_root(root) }
+    }
+
+    #[inline(always)]
+    fn root(&self) -> Frame {
+        registers::root()
+    }
+
+    #[inline(always)]
+    unsafe fn load_root(&self, root: Frame) {
+        // SAFETY: the caller says that it is a root, counted or sealed.
+        unsafe { registers::load_root(root) }
+    }
+
+    #[inline(always)]
+    fn invalidate_page(&self, page: Page) {
+        registers::invalidate_page(page);
+    }
+
+    unsafe fn copy_out(&self, from: PhysAddr, to: &mut [u8]) {
+        // SAFETY: the caller says that the bytes lie in a frame that holds no Rust value such as `to`.
+        unsafe { ptr::copy_nonoverlapping(self.at(from), to.as_mut_ptr(), to.len()) }
+    }
+
+    unsafe fn copy_in(&self, to: PhysAddr, from: &[u8]) {
+        // SAFETY: as in `copy_out`.
+        unsafe { ptr::copy_nonoverlapping(from.as_ptr(), self.at(to), from.len()) }
+    }
+
+    unsafe fn lend(&self, frames: FrameRange) -> *mut [MaybeUninit<u8>] {
+        self.bytes(frames)
+    }
+
+    unsafe fn grant(&self, frames: FrameRange) -> &'static mut [MaybeUninit<u8>] {
+        // SAFETY: the direct map is for ever, and the caller says that nobody else reads or writes
+        // the frames again.
+        unsafe { &mut *self.bytes(frames) }
+    }
+
+    #[inline(always)]
+    unsafe fn port_read<W: Word>(&self, port: u16) -> W {
+        // SAFETY: the caller owns the port.
+        unsafe { port::read(port) }
+    }
+
+    #[inline(always)]
+    unsafe fn port_write<W: Word>(&self, port: u16, value: W) {
+        // SAFETY: the caller owns the port.
+        unsafe { port::write(port, value) }
+    }
+
+    /// Ones, as from a bus where nothing answers: no window for devices is mapped.
+    unsafe fn device_read<W: Word>(&self, _at: PhysAddr) -> W {
+        W::truncate(u64::MAX)
+    }
+
+    /// Goes nowhere, as [`device_read`](Self::device_read).
+    unsafe fn device_write<W: Word>(&self, _at: PhysAddr, _value: W) {}
+
+    #[inline(always)]
+    fn handlers(&self) -> &Handlers {
+        &HANDLERS
+    }
+
+    fn report(&self, words: fmt::Arguments<'_>) {
+        // The console answers Ok.
+        _ = writeln!(console::Console, "sva-os: {words}");
+    }
+
+    /// Says `why` on the library's console and halts.
+    #[cold]
+    fn stop(&self, why: &'static str) -> ! {
+        registers::interrupts_off();
+        self.report(format_args!("stopped: {why}"));
+        registers::halt_for_ever()
+    }
+}

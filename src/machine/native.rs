@@ -1,0 +1,111 @@
+//! RAM as this CPU reaches it: one instruction for each access.
+//!
+//! On i386 the widest plain load or store moves four bytes. A 64-bit read of an entry is therefore
+//! a `lock cmpxchg8b`, and a 64-bit write of an entry that is not present is two stores, the
+//! word with P last.
+//!
+//! # Safety of every function
+//!
+//! As [`Memory`](super::Memory), of the memory at the pointer.
+
+use super::Word;
+use crate::address::{FRAME_BYTES, widen};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+const FRAME: usize = widen(FRAME_BYTES);
+
+/// Whether `W` is 64 bits wide. No table holds anything narrower than 32.
+const fn is_quad<W: Word>() -> bool {
+    const { assert!(W::BYTES >= 4) }
+    W::BYTES == 8
+}
+
+#[inline(always)]
+unsafe fn word<'a>(at: *mut u8) -> &'a AtomicU32 {
+    // SAFETY: the caller says that it is memory, aligned, and no other Rust value.
+    unsafe { AtomicU32::from_ptr(at.cast()) }
+}
+
+#[inline(always)]
+unsafe fn quad<'a>(at: *mut u8) -> &'a AtomicU64 {
+    // SAFETY: as in `word`.
+    unsafe { AtomicU64::from_ptr(at.cast()) }
+}
+
+/// The value at `at`.
+#[inline(always)]
+pub(super) unsafe fn load<W: Word>(at: *mut u8) -> W {
+    if !is_quad::<W>() {
+        // SAFETY: the caller's list.
+        return W::truncate(unsafe { word(at) }.load(Ordering::Acquire).into());
+    }
+    // SAFETY: the caller's list.
+    let quad = unsafe { quad(at) };
+    W::truncate(if cfg!(target_arch = "x86") {
+        match quad.compare_exchange(0, 0, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(seen) | Err(seen) => seen,
+        }
+    } else {
+        quad.load(Ordering::Acquire)
+    })
+}
+
+/// Writes `value`.
+#[inline(always)]
+pub(super) unsafe fn store<W: Word>(at: *mut u8, value: W) {
+    let value: u64 = value.into();
+    if is_quad::<W>() && cfg!(not(target_arch = "x86")) {
+        // SAFETY: the caller's list.
+        return unsafe { quad(at) }.store(value, Ordering::Release);
+    }
+    if is_quad::<W>() {
+        // SAFETY: the caller's list; the second half of the eight bytes.
+        unsafe { word(at.wrapping_add(4)) }.store(u32::truncate(value >> u32::BITS), Ordering::Release);
+    }
+    // SAFETY: the caller's list.
+    unsafe { word(at) }.store(u32::truncate(value), Ordering::Release);
+}
+
+/// Writes `value` and returns what stood there.
+#[inline(always)]
+pub(super) unsafe fn exchange<W: Word>(at: *mut u8, value: W) -> W {
+    let value: u64 = value.into();
+    W::truncate(if is_quad::<W>() {
+        // SAFETY: the caller's list.
+        unsafe { quad(at) }.swap(value, Ordering::AcqRel)
+    } else {
+        // SAFETY: the caller's list.
+        unsafe { word(at) }.swap(u32::truncate(value), Ordering::AcqRel).into()
+    })
+}
+
+/// Writes `new` if `old` stands there, else says what does.
+#[inline(always)]
+pub(super) unsafe fn compare_exchange<W: Word>(at: *mut u8, old: W, new: W) -> Result<W, W> {
+    let (old, new): (u64, u64) = (old.into(), new.into());
+    let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
+    if is_quad::<W>() {
+        // SAFETY: the caller's list.
+        let result = unsafe { quad(at) }.compare_exchange(old, new, success, failure);
+        result.map(W::truncate).map_err(W::truncate)
+    } else {
+        let (old, new) = (u32::truncate(old), u32::truncate(new));
+        // SAFETY: the caller's list.
+        let result = unsafe { word(at) }.compare_exchange(old, new, success, failure);
+        result.map(|seen| W::truncate(seen.into())).map_err(|seen| W::truncate(seen.into()))
+    }
+}
+
+/// Adds `value`, wrapping, and returns what stood there.
+#[inline(always)]
+pub(super) unsafe fn fetch_add(at: *mut u8, value: u32) -> u32 {
+    // SAFETY: the caller's list.
+    unsafe { word(at) }.fetch_add(value, Ordering::AcqRel)
+}
+
+/// Fills the frame that begins at `at` with zeroes.
+#[inline(always)]
+pub(super) unsafe fn zero(at: *mut u8) {
+    // SAFETY: the caller says that the frame is RAM and holds no Rust value.
+    unsafe { at.cast::<[u8; FRAME]>().write_bytes(0, 1) }
+}

@@ -1,0 +1,270 @@
+//! `kernels`: the test kernels, each a crate in `tests/kernels/`, booted in QEMU and judged.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{self, Display, Formatter};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+
+use crate::ending::Ending;
+use crate::kernel::{Checks, Kernel, Mode, Profile};
+use crate::qemu::{Boot, Outcome};
+use crate::setup;
+use crate::toolchain::SourceToolchain;
+
+const KERNELS: &str = "tests/kernels";
+/// How many QEMUs run at the same time.
+const AT_ONCE: usize = 2;
+
+/// One boot of a test kernel, and what has to come of it.
+#[derive(Clone, Copy)]
+pub struct Run {
+    /// The directory in `tests/kernels/`.
+    pub kernel: &'static str,
+    pub profile: Profile,
+    pub mode: Mode,
+    /// As in [`Boot`], as are the next three.
+    pub cpu: Option<&'static str>,
+    pub memory: Option<u32>,
+    pub append: &'static str,
+    pub modules: &'static [&'static str],
+    /// Seconds after which the guest counts as hanging.
+    pub limit: u64,
+    pub expect: Expect,
+}
+
+/// What the guest has to do.
+#[derive(Clone, Copy)]
+pub struct Expect {
+    pub status: u8,
+    /// What it has to write, in this order.
+    pub texts: &'static [&'static str],
+}
+
+/// What a run is if it does not say otherwise: `Run { kernel: "NAME", ..RUN }`.
+#[cfg_attr(not(test), expect(dead_code, reason = "there is no test kernel yet"))]
+const RUN: Run = Run {
+    kernel: "",
+    profile: Profile::Release,
+    mode: Mode::TwoLevel,
+    cpu: None,
+    memory: None,
+    append: "",
+    modules: &[],
+    limit: 60,
+    expect: Expect { status: 0, texts: &[] },
+};
+
+/// What `cargo xtask test` boots.
+pub const RUNS: &[Run] = &[];
+
+/// Builds and boots what has `name` in its description, or all.
+pub fn kernels(name: Option<&str>) -> Result<()> {
+    let name = name.unwrap_or_default();
+    let runs: Vec<_> = RUNS.iter().filter(|run| run.to_string().contains(name)).collect();
+    ensure!(!runs.is_empty(), "no run of a test kernel has `{name}` in its name");
+    let qemu = setup::qemu()?;
+    let kernels = build(&runs, &SourceToolchain::find()?)?;
+
+    let failures = AtomicUsize::new(0);
+    in_parallel(&runs, |run| {
+        let started = Instant::now();
+        let outcome = run.boot(&kernels[&run.kernel()]).captured(&qemu);
+        let (passed, report) = run.report(&outcome, started.elapsed());
+        failures.fetch_add(usize::from(!passed), Ordering::Relaxed);
+        print!("{report}");
+    });
+    let failures = failures.into_inner();
+    ensure!(failures == 0, "{failures} of {} runs of test kernels failed", runs.len());
+    Ok(())
+}
+
+/// Builds each kernel that `runs` need once, and returns where their ELFs are.
+fn build(runs: &[&Run], toolchain: &SourceToolchain) -> Result<BTreeMap<Kernel, PathBuf>> {
+    let kernels: BTreeSet<_> = runs.iter().map(|run| run.kernel()).collect();
+    let build = |kernel: Kernel| {
+        println!("building {kernel}");
+        let elf = kernel.build(toolchain)?;
+        Ok((kernel, elf))
+    };
+    kernels.into_iter().map(build).collect()
+}
+
+/// Does the `work` on each of `items`, on [`AT_ONCE`] at a time.
+fn in_parallel<T: Sync>(items: &[T], work: impl Fn(&T) + Sync) {
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    work(item);
+                }
+            });
+        }
+    });
+}
+
+impl Run {
+    fn kernel(&self) -> Kernel {
+        Kernel {
+            directory: Path::new(KERNELS).join(self.kernel),
+            profile: self.profile,
+            mode: self.mode,
+            checks: Checks::Checked,
+        }
+    }
+
+    fn boot(&self, elf: &Path) -> Boot {
+        Boot {
+            kernel: elf.to_owned(),
+            append: self.append.to_owned(),
+            cpu: self.cpu.map(str::to_owned),
+            memory: self.memory,
+            modules: self.modules.iter().map(|&module| module.to_owned()).collect(),
+            limit: Some(Duration::from_secs(self.limit)),
+            ..Boot::default()
+        }
+    }
+
+    /// Whether the run passed, and the lines that say so: with all the guest wrote if it did not.
+    fn report(&self, outcome: &Result<Outcome>, time: Duration) -> (bool, String) {
+        let line = format!("{:>7.1} s  {self}", time.as_secs_f64());
+        let (failure, output) = match outcome {
+            Ok(outcome) => match self.expect.judge(outcome) {
+                Ok(()) => return (true, format!("{line}\n")),
+                Err(failure) => (failure, format!("{}{}", outcome.output, outcome.errors)),
+            },
+            Err(failure) => (format!("{failure:#}"), String::new()),
+        };
+        let quoted: String = output.lines().map(|line| format!("    | {line}\n")).collect();
+        (false, format!("{line}: FAILED: {failure}\n{quoted}"))
+    }
+}
+
+impl Expect {
+    fn judge(&self, outcome: &Outcome) -> Result<(), String> {
+        if outcome.ending != Ending::Status(self.status) {
+            return Err(format!("{}, not status {}", outcome.ending, self.status));
+        }
+        let mut rest = outcome.output.as_str();
+        for text in self.texts {
+            let Some((_, after)) = rest.split_once(text) else {
+                return Err(format!("did not write {text:?}, or not there"));
+            };
+            rest = after;
+        }
+        Ok(())
+    }
+}
+
+/// What tells a run from the others.
+impl Display for Run {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.kernel())?;
+        if let Some(cpu) = self.cpu {
+            write!(f, " {cpu}")?;
+        }
+        if let Some(memory) = self.memory {
+            write!(f, " {memory} MiB")?;
+        }
+        if !self.append.is_empty() {
+            write!(f, " \"{}\"", self.append)?;
+        }
+        self.modules.iter().try_for_each(|module| write!(f, " +{module}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use anyhow::anyhow;
+
+    use super::*;
+
+    const EXAMPLE: Run = Run {
+        kernel: "paging",
+        mode: Mode::Pae,
+        cpu: Some("pentium3,+nx"),
+        memory: Some(64),
+        append: "twice",
+        modules: &["a b"],
+        limit: 7,
+        expect: Expect { status: 3, texts: &["first", "second"] },
+        ..RUN
+    };
+
+    fn outcome(output: &str, ending: Ending) -> Result<Outcome> {
+        Ok(Outcome { output: output.to_owned(), errors: "warning\n".to_owned(), ending })
+    }
+
+    fn report(outcome: &Result<Outcome>) -> (bool, String) {
+        EXAMPLE.report(outcome, Duration::from_millis(1540))
+    }
+
+    #[test]
+    fn a_run_is_told_from_the_others() {
+        assert_eq!(EXAMPLE.to_string(), "paging release pae pentium3,+nx 64 MiB \"twice\" +a b");
+        let mut names: Vec<_> = RUNS.iter().map(Run::to_string).collect();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), RUNS.len(), "two runs are the same");
+    }
+
+    #[test]
+    fn a_run_boots_what_it_says() {
+        let boot = EXAMPLE.boot(Path::new("elf"));
+        assert_eq!(boot.kernel, Path::new("elf"));
+        assert_eq!((boot.cpu.as_deref(), boot.memory), (Some("pentium3,+nx"), Some(64)));
+        assert_eq!((boot.append.as_str(), boot.modules), ("twice", vec!["a b".to_owned()]));
+        assert_eq!(boot.limit, Some(Duration::from_secs(7)));
+        assert_eq!(EXAMPLE.kernel().directory, Path::new("tests/kernels/paging"));
+    }
+
+    #[test]
+    fn a_run_that_passes_is_one_line() {
+        let passed = report(&outcome("first\nsecond\nstatus 3\n", Ending::Status(3)));
+        assert_eq!(passed, (true, format!("    1.5 s  {EXAMPLE}\n")));
+    }
+
+    #[test]
+    fn a_run_that_fails_shows_why_and_everything() {
+        let text = "first\nstatus 3\n";
+        for (ending, why) in [
+            (Ending::Status(0), "status 0, not status 3"),
+            (Ending::TripleFault, "triple fault, not status 3"),
+            (Ending::Status(3), "did not write \"second\", or not there"),
+        ] {
+            let lines = format!("FAILED: {why}\n    | first\n    | status 3\n    | warning\n");
+            let (passed, report) = report(&outcome(text, ending));
+            assert!(!passed);
+            assert!(report.ends_with(&lines), "{report}");
+        }
+        let (passed, report) = report(&Err(anyhow!("no QEMU")));
+        assert!(!passed && report.ends_with("FAILED: no QEMU\n"), "{report}");
+    }
+
+    #[test]
+    fn texts_count_in_their_order_only() {
+        let (passed, _) = report(&outcome("second\nfirst\nstatus 3\n", Ending::Status(3)));
+        assert!(!passed);
+    }
+
+    #[test]
+    fn all_is_done_once_and_never_more_at_a_time_than_allowed() {
+        let (working, most, done) = (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(Vec::new()));
+        in_parallel(&(0..20).collect::<Vec<_>>(), |&item| {
+            most.fetch_max(working.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            thread::sleep(Duration::from_millis(5));
+            working.fetch_sub(1, Ordering::SeqCst);
+            done.lock().unwrap().push(item);
+        });
+        let mut done = done.into_inner().unwrap();
+        done.sort_unstable();
+        assert_eq!(done, (0..20).collect::<Vec<_>>());
+        assert_eq!(most.into_inner(), AT_ONCE);
+    }
+}

@@ -1,0 +1,114 @@
+//! `run`: boots an example kernel, its serial port on this terminal.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use lexopt::Arg::{Long, Value};
+use lexopt::{Parser, ValueExt};
+
+use crate::ending::Ending;
+use crate::kernel::{Checks, Kernel, Mode, Profile, names};
+use crate::qemu::Boot;
+use crate::setup;
+use crate::toolchain::SourceToolchain;
+
+const EXAMPLES: &str = "examples";
+
+/// What to build, and the machine to boot it on.
+pub struct Options {
+    example: Option<String>,
+    profile: Profile,
+    mode: Mode,
+    checks: Checks,
+    /// All but the kernel.
+    boot: Boot,
+}
+
+impl Options {
+    /// Reads the options. The files they name are relative to `directory`.
+    pub fn parse(arguments: &mut Parser, directory: &Path) -> Result<Self> {
+        let mut options = Self {
+            example: None,
+            profile: Profile::Release,
+            mode: Mode::TwoLevel,
+            checks: Checks::Checked,
+            boot: Boot::default(),
+        };
+        let boot = &mut options.boot;
+        while let Some(argument) = arguments.next()? {
+            match argument {
+                Long("example") => options.example = Some(arguments.value()?.string()?),
+                Long("release") => options.profile = Profile::Release,
+                Long("debug") => options.profile = Profile::Dev,
+                Long("mode") => options.mode = arguments.value()?.string()?.parse()?,
+                Long("unchecked") => options.checks = Checks::Unchecked,
+                Long("memory") => boot.memory = Some(arguments.value()?.parse()?),
+                Long("cpu") => boot.cpu = Some(arguments.value()?.string()?),
+                Long("append") => boot.append = arguments.value()?.string()?,
+                Long("module") => boot.modules.push(module(&arguments.value()?.string()?, directory)?),
+                Long("timeout") => boot.limit = Some(seconds(arguments.value()?.parse()?)?),
+                Long("icount") => boot.icount = true,
+                Long("kvm") => boot.kvm = true,
+                // What follows a bare `--`.
+                Value(first) => {
+                    boot.extra.push(first.string()?);
+                    for further in arguments.raw_args()? {
+                        boot.extra.push(further.string()?);
+                    }
+                }
+                _ => return Err(argument.unexpected().into()),
+            }
+        }
+        ensure!(!(boot.kvm && boot.icount), "--icount counts emulated instructions, --kvm emulates none");
+        Ok(options)
+    }
+}
+
+/// A module as QEMU wants it, its file seen from the root of the project.
+fn module(module: &str, directory: &Path) -> Result<String> {
+    let (file, arguments) = module.split_once(' ').unwrap_or((module, ""));
+    let file = directory.join(file);
+    ensure!(file.is_file(), "no module {}", file.display());
+    let file = file.to_str().context("the module's path is not UTF-8")?;
+    ensure!(!file.contains(' '), "QEMU takes what follows a space for arguments: {file}");
+    Ok([file, arguments].join(" ").trim_end().to_owned())
+}
+
+fn seconds(seconds: f64) -> Result<Duration> {
+    Duration::try_from_secs_f64(seconds).context("--timeout takes seconds")
+}
+
+/// Builds and boots the kernel, and returns the guest's status.
+pub fn run(options: &Options) -> Result<ExitCode> {
+    let example = example(options.example.as_deref(), &names(Path::new(EXAMPLES))?)?;
+    let kernel = Kernel {
+        directory: Path::new(EXAMPLES).join(example),
+        profile: options.profile,
+        mode: options.mode,
+        checks: options.checks,
+    };
+    let qemu = setup::qemu()?;
+    let boot = Boot { kernel: kernel.build(&SourceToolchain::find()?)?, ..options.boot.clone() };
+    let outcome = boot.interactive(&qemu)?;
+    match outcome.ending {
+        Ending::Status(status) => {
+            eprint!("{}", outcome.errors);
+            Ok(ExitCode::from(status))
+        }
+        ending => bail!("{ending}"),
+    }
+}
+
+/// The example that is asked for, or the only one there is.
+fn example(name: Option<&str>, examples: &[String]) -> Result<PathBuf> {
+    let all = || examples.join(", ");
+    match (name, examples) {
+        (_, []) => bail!("there is no kernel to boot yet"),
+        (Some(name), _) if examples.iter().any(|example| example == name) => Ok(name.into()),
+        (Some(name), _) => bail!("no example `{name}`, but {}", all()),
+        (None, [only]) => Ok(only.into()),
+        (None, _) => bail!("which example? --example takes one of {}", all()),
+    }
+}
