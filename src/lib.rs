@@ -86,6 +86,7 @@ pub mod boot;
 pub mod frame;
 mod init;
 pub mod interrupt;
+pub mod io;
 pub mod layout;
 pub mod machine;
 pub mod memory_map;

@@ -5,6 +5,7 @@ use crate::frame::Kind;
 use crate::frame::table::Frames;
 use crate::frame::word::Uses;
 use crate::interrupt::quiet::Quiet;
+use crate::io::Io;
 use crate::machine::Machine;
 use crate::mmu::clock::Clock;
 use crate::mmu::kernel_half::KernelHalf;
@@ -55,6 +56,11 @@ impl<M: Machine> Sva<M> {
     /// The tables of the kernel half.
     pub fn kernel_tables(&self) -> FrameRange {
         self.half.tables
+    }
+
+    /// The machine's devices.
+    pub const fn io(&self) -> Io<'_, M> {
+        Io::new(&self.machine)
     }
 
     /// Turns interrupts off on this CPU until the guard is dropped.

@@ -210,6 +210,18 @@ violations! {
     NotRegistered(u32) Entry "vector {} has no handler";
     /// The call is not for handlers; the value says how many run on this CPU, one inside the other.
     InHandler(u32) Entry "not inside a handler ({} deep)";
+    // I/O ports. Who reaches the port of another device may program a DMA there.
+
+    /// The range of ports is empty; the value is its first.
+    NoPorts(u16) Dma "the range of ports from {:#06x} on is empty";
+    /// The range passes port 0xffff; the value is its first.
+    PastLastPort(u16) Dma "the range of ports from {:#06x} on passes the last";
+    /// The policy does not let safe code claim the port, or not together with those before it.
+    PortNotOffered(u16) Dma "port {:#06x} is not offered, or not with those before it";
+    /// The port belongs to somebody.
+    PortTaken(u16) Dma "port {:#06x} is taken";
+    /// The offset lies past the end of the claimed ports, or the access passes it.
+    OutsidePorts(u16) Dma "the access at offset {:#x} passes the end of the claimed ports";
 }
 
 impl core::error::Error for Violation {}

@@ -51,6 +51,8 @@ mod maps;
 mod owned;
 #[path = "attacks/plans.rs"]
 mod plans;
+#[path = "attacks/ports.rs"]
+mod ports;
 #[path = "attacks/ranges.rs"]
 mod ranges;
 #[path = "attacks/shootdown.rs"]

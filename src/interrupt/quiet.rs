@@ -32,6 +32,10 @@ impl<M: Machine> Drop for Quiet<'_, M> {
 /// take no lock.
 pub(crate) struct Locked<T>(spin::Mutex<T>);
 
+// No caller leaves the value half changed, whoever unwinds.
+impl<T> core::panic::RefUnwindSafe for Locked<T> {}
+impl<T> core::panic::UnwindSafe for Locked<T> {}
+
 impl<T> Locked<T> {
     pub(crate) const fn new(value: T) -> Self {
         Self(spin::Mutex::new(value))

@@ -24,10 +24,10 @@ impl DoubleFault {
 
 impl fmt::Display for DoubleFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (TaskState { cs, eip, eflags, esp, ebp, cr3, .. }, fault) = (self.left, self.fault);
+        let (TaskState { cs, eip, eflags, esp, ebp, .. }, fault) = (self.left, self.fault);
         writeln!(f, "#DF (double fault){}", if self.is_overflow() { ", stack overflow" } else { "" })?;
         writeln!(f, "  CS {cs:#06x} EIP {eip:#010x} EFLAGS {eflags:#010x} ESP {esp:#010x} EBP {ebp:#010x}")?;
-        write!(f, "  CR2 {fault} CR3 {cr3:#010x}")
+        write!(f, "  CR2 {fault}")
     }
 }
 

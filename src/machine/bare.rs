@@ -17,6 +17,7 @@
 use super::{Cpu, Machine, Memory, Word, native, sealed::Sealed};
 use crate::address::{FRAME_BYTES, FRAME_LIMIT, Frame, FrameRange, Page, PhysAddr, widen};
 use crate::interrupt::Handlers;
+use crate::io::{Claims, Register};
 use crate::layout::Layout;
 use crate::memory_map::{MemoryMap, Region, Usage};
 use crate::mmu::PagingMode;
@@ -38,19 +39,20 @@ struct Registers {
     /// The operand of the last INVLPG.
     invalidated: Cell<u32>,
     claimed: Cell<bool>,
+    ports: Claims,
+    handlers: Handlers,
 }
 
 /// IF in EFLAGS.
 const INTERRUPT_FLAG: usize = 1 << 9;
 
 const FRAME: usize = widen(FRAME_BYTES);
-/// Frames below RAM: the registers, and below them the handlers.
-const HANDLER_FRAMES: usize = size_of::<Handlers>().div_ceil(FRAME);
-const FRAMES_BELOW: usize = HANDLER_FRAMES + 1;
+/// The bytes below RAM that the registers take: whole frames.
+const BELOW: usize = size_of::<Registers>().next_multiple_of(FRAME);
 
 /// One CPU and RAM, from physical address 0 on, in memory of the host that is never freed.
 ///
-/// What stands in for registers lies in the frame below RAM, the table of handlers below that. So the machine is no more than a
+/// What stands in for registers lies in the frames below RAM. So the machine is no more than a
 /// pointer, and the library's handle on it as plain as on hardware.
 #[derive(Debug)]
 pub struct Bare<P: PagingMode> {
@@ -71,30 +73,30 @@ impl<P: PagingMode> Bare<P> {
             return Err(too_long);
         }
         let bytes =
-            widen(frames).checked_add(FRAMES_BELOW).and_then(|all| all.checked_mul(FRAME)).ok_or(too_long)?;
+            widen(frames).checked_mul(FRAME).and_then(|ram| ram.checked_add(BELOW)).ok_or(too_long)?;
         let layout = alloc::Layout::from_size_align(bytes, FRAME).map_err(|_| too_long)?;
         // SAFETY: the size is not zero.
         let memory = NonNull::new(unsafe { alloc::alloc_zeroed(layout) }).ok_or(too_long)?;
-        // SAFETY: the memory is so many frames longer than RAM.
-        let ram = unsafe { memory.add(FRAMES_BELOW * FRAME) };
-        let machine = Self { ram, frames, mode: PhantomData };
-        // SAFETY: these frames are below RAM and nobody's yet; a frame's start is aligned enough.
-        unsafe { machine.below::<Handlers>(FRAMES_BELOW).write(Handlers::new()) }
-        machine.registers().flags.set(INTERRUPT_FLAG);
-        Ok(machine)
-    }
-
-    /// What begins so many frames below RAM.
-    #[inline(always)]
-    fn below<T>(&self, frames: usize) -> *mut T {
-        self.ram.as_ptr().wrapping_sub(frames.wrapping_mul(FRAME)).cast()
+        let registers = Registers {
+            flags: Cell::new(INTERRUPT_FLAG),
+            cr3: Cell::new(0),
+            invalidated: Cell::new(0),
+            claimed: Cell::new(false),
+            ports: Claims::new(),
+            handlers: Handlers::new(),
+        };
+        // SAFETY: there is room for them below RAM, aligned, and nobody else reaches it.
+        unsafe { memory.cast().write(registers) };
+        // SAFETY: the memory is longer than RAM by that.
+        Ok(Self { ram: unsafe { memory.add(BELOW) }, frames, mode: PhantomData })
     }
 
     #[inline(always)]
     fn registers(&self) -> &Registers {
-        // SAFETY: `new` put a frame below RAM, zeroed, aligned and never freed, and nothing else
-        // reaches it. Zeroes are a value of it. `Bare` is not `Sync`.
-        unsafe { &*self.below(1) }
+        let registers: *const Registers = self.ram.as_ptr().wrapping_sub(BELOW).cast();
+        // SAFETY: `new` wrote them there, aligned and never freed, and nothing else reaches them. `Bare` is
+        // not `Sync`.
+        unsafe { &*registers }
     }
 
     /// Where the byte at `at` lies. Only if that is in RAM does it lie in `Bare`'s memory.
@@ -237,12 +239,16 @@ impl<P: PagingMode> Machine for Bare<P> {
         unsafe { &mut *self.bytes(frames) }
     }
 
+    fn claims(&self) -> &Claims {
+        &self.registers().ports
+    }
+
     /// Ones, as from a bus where nothing answers.
-    unsafe fn port_read<W: Word>(&self, _port: u16) -> W {
+    unsafe fn port_read<W: Register>(&self, _port: u16) -> W {
         W::truncate(u64::MAX)
     }
 
-    unsafe fn port_write<W: Word>(&self, _port: u16, _value: W) {}
+    unsafe fn port_write<W: Register>(&self, _port: u16, _value: W) {}
 
     /// Ones, as from a bus where nothing answers.
     unsafe fn device_read<W: Word>(&self, _at: PhysAddr) -> W {
@@ -253,8 +259,7 @@ impl<P: PagingMode> Machine for Bare<P> {
 
     #[inline(always)]
     fn handlers(&self) -> &Handlers {
-        // SAFETY: `new` wrote them there, aligned and never freed, and nothing else reaches them.
-        unsafe { &*self.below(FRAMES_BELOW) }
+        &self.registers().handlers
     }
 
     /// There is no console.

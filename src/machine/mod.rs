@@ -7,6 +7,7 @@
 
 use crate::address::{Frame, FrameRange, Page, PhysAddr};
 use crate::interrupt::Handlers;
+use crate::io::{Claims, Register};
 use crate::mmu::PagingMode;
 use core::mem::MaybeUninit;
 
@@ -168,11 +169,14 @@ pub trait Machine: Memory {
     /// As [`lend`](Self::lend), for ever.
     unsafe fn grant(&self, frames: FrameRange) -> &'static mut [MaybeUninit<u8>];
 
-    /// Reads `W` from an I/O port. The caller owns the port.
-    unsafe fn port_read<W: Word>(&self, port: u16) -> W;
+    /// Who has which I/O port.
+    fn claims(&self) -> &Claims;
 
-    /// Writes `value` to an I/O port. The caller owns the port.
-    unsafe fn port_write<W: Word>(&self, port: u16, value: W);
+    /// Reads `W` from an I/O port. The caller owns the port, and those behind it that `W` reaches.
+    unsafe fn port_read<W: Register>(&self, port: u16) -> W;
+
+    /// Writes `value` to an I/O port. The caller owns the port, and those behind it that `W` reaches.
+    unsafe fn port_write<W: Register>(&self, port: u16, value: W);
 
     /// Reads a device register of size `W`. The caller owns the address, which is not RAM.
     unsafe fn device_read<W: Word>(&self, at: PhysAddr) -> W;

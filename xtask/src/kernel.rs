@@ -46,7 +46,7 @@ pub enum Checks {
 }
 
 impl Kernel {
-    /// Builds the kernel and returns where its ELF is.
+    /// Builds the kernel and returns where its ELF is, which no build of another kernel changes.
     pub fn build(&self, toolchain: &SourceToolchain) -> Result<PathBuf> {
         let manifest = self.directory.join("Cargo.toml");
         ensure!(manifest.exists(), "there is no kernel {}", self.directory.display());
@@ -55,6 +55,8 @@ impl Kernel {
             .arg("--manifest-path")
             .arg(&manifest)
             .args(["--bins", "--message-format=json-render-diagnostics"]);
+        // Cargo's own name for it does not say the mode: the next build would replace it.
+        build.args(["-Zunstable-options", "--artifact-dir"]).arg(self.artifacts());
         if self.profile == Profile::Release {
             build.arg("--release");
         }
@@ -71,10 +73,17 @@ impl Kernel {
         let (Some(kernel), None) = (kernels.pop(), kernels.pop()) else {
             bail!("{} is not one program", self.directory.display());
         };
+        let name = kernel.file_name().context("a program has a name")?;
+        let kernel = self.artifacts().join(name);
         check(&kernel).with_context(|| format!("{} cannot be booted", kernel.display()))?;
-        // The path starts the kernel's command line, which should not depend on where this is.
-        let root = env::current_dir()?;
-        Ok(kernel.strip_prefix(root).map(Path::to_owned).unwrap_or(kernel))
+        Ok(kernel)
+    }
+
+    /// Where its ELF goes, which is seen from the root of the project, as the kernel's command
+    /// line starts with it and should not depend on where that is.
+    fn artifacts(&self) -> PathBuf {
+        let checks = if self.checks == Checks::Unchecked { "-unchecked" } else { "" };
+        Path::new("target/kernels").join(format!("{}-{}{checks}", self.profile, self.mode))
     }
 }
 
@@ -154,6 +163,8 @@ fn check_bytes(bytes: &[u8]) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use elf::abi::{EM_X86_64, ET_DYN, PT_LOAD};
 
     use super::*;
@@ -191,6 +202,27 @@ mod tests {
         ] {
             assert!(judge(bad).unwrap_err().contains(why), "{why}");
         }
+    }
+
+    #[test]
+    fn no_two_ways_to_build_a_kernel_end_in_the_same_place() {
+        let mut places = BTreeSet::new();
+        for profile in [Profile::Dev, Profile::Release] {
+            for mode in [Mode::TwoLevel, Mode::Pae] {
+                for checks in [Checks::Checked, Checks::Unchecked] {
+                    let kernel = Kernel { directory: "examples/one".into(), profile, mode, checks };
+                    assert!(places.insert(kernel.artifacts()), "{kernel}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_mode_is_read_as_it_is_written() {
+        for mode in [Mode::TwoLevel, Mode::Pae] {
+            assert_eq!(mode.to_string().parse::<Mode>().unwrap(), mode);
+        }
+        assert!("PAE".parse::<Mode>().is_err());
     }
 
     #[test]

@@ -65,7 +65,7 @@ pub const RUNS: &[Run] = &[];
 pub fn kernels(name: Option<&str>) -> Result<()> {
     let name = name.unwrap_or_default();
     let runs: Vec<_> = RUNS.iter().filter(|run| run.to_string().contains(name)).collect();
-    ensure!(!runs.is_empty(), "no run of a test kernel has `{name}` in its name");
+    ensure!(!runs.is_empty(), "there is no such run of a test kernel");
     let qemu = setup::qemu()?;
     let kernels = build(&runs, &SourceToolchain::find()?)?;
 
@@ -135,7 +135,7 @@ impl Run {
         let (failure, output) = match outcome {
             Ok(outcome) => match self.expect.judge(outcome) {
                 Ok(()) => return (true, format!("{line}\n")),
-                Err(failure) => (failure, format!("{}{}", outcome.output, outcome.errors)),
+                Err(failure) => (failure, format!("{}{}", outcome.output, outcome.warnings())),
             },
             Err(failure) => (format!("{failure:#}"), String::new()),
         };
@@ -147,7 +147,7 @@ impl Run {
 impl Expect {
     fn judge(&self, outcome: &Outcome) -> Result<(), String> {
         if outcome.ending != Ending::Status(self.status) {
-            return Err(format!("{}, not status {}", outcome.ending, self.status));
+            return Err(format!("{}; expected status {}", outcome.ending, self.status));
         }
         let mut rest = outcome.output.as_str();
         for text in self.texts {
@@ -234,8 +234,8 @@ mod tests {
     fn a_run_that_fails_shows_why_and_everything() {
         let text = "first\nstatus 3\n";
         for (ending, why) in [
-            (Ending::Status(0), "status 0, not status 3"),
-            (Ending::TripleFault, "triple fault, not status 3"),
+            (Ending::Status(0), "status 0; expected status 3"),
+            (Ending::TripleFault, "triple fault; expected status 3"),
             (Ending::Status(3), "did not write \"second\", or not there"),
         ] {
             let lines = format!("FAILED: {why}\n    | first\n    | status 3\n    | warning\n");

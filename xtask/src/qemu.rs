@@ -41,10 +41,21 @@ pub struct Boot {
 pub struct Outcome {
     /// What the guest wrote to its serial port.
     pub output: String,
-    /// What QEMU itself had to say, warnings too.
+    /// What QEMU wrote to its standard error.
     pub errors: String,
     /// How it ended.
     pub ending: Ending,
+}
+
+impl Outcome {
+    /// What QEMU itself had to say that the ending does not.
+    pub fn warnings(&self) -> &str {
+        match self.ending {
+            // Its last words are that it was stopped.
+            Ending::Qemu(_) | Ending::TimeLimit(_) => "",
+            _ => &self.errors,
+        }
+    }
 }
 
 /// Who is at the serial port.

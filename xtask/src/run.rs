@@ -92,11 +92,9 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let qemu = setup::qemu()?;
     let boot = Boot { kernel: kernel.build(&SourceToolchain::find()?)?, ..options.boot.clone() };
     let outcome = boot.interactive(&qemu)?;
+    eprint!("{}", outcome.warnings());
     match outcome.ending {
-        Ending::Status(status) => {
-            eprint!("{}", outcome.errors);
-            Ok(ExitCode::from(status))
-        }
+        Ending::Status(status) => Ok(ExitCode::from(status)),
         ending => bail!("{ending}"),
     }
 }

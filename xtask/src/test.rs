@@ -29,6 +29,11 @@ const STEPS: &[Step] = &[
         quick: false,
         run: || run(library("clippy").args(["--", "-Dwarnings"])),
     },
+    Step {
+        name: "clippy: the library alone, serial ports",
+        quick: false,
+        run: || run(library("clippy").args(["--features=uart", "--", "-Dwarnings"])),
+    },
     Step { name: "documentation", quick: false, run: documentation },
     Step { name: "tests, with doc tests", quick: true, run: || run(cargo("test").arg("--workspace")) },
     Step {
@@ -72,7 +77,7 @@ fn library(subcommand: &str) -> Command {
 
 fn documentation() -> Result<()> {
     let mut command = library("doc");
-    command.args(["--no-deps", "--features=emulated"]);
+    command.args(["--no-deps", "--features=emulated,log"]);
     run(command.env("RUSTDOCFLAGS", "-Dwarnings"))
 }
 
@@ -98,7 +103,9 @@ fn loom() -> Result<()> {
 }
 
 fn bare_build() -> Result<()> {
-    run(SourceToolchain::find()?.bare("build").args(["--package=sva-os", "--lib"]))
+    let toolchain = SourceToolchain::find()?;
+    run(toolchain.bare("build").args(["--package=sva-os", "--lib"]))?;
+    run(toolchain.bare("build").args(["--package=sva-os", "--lib", "--features=log"]))
 }
 
 fn tests_32_bit() -> Result<()> {

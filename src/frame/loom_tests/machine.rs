@@ -5,6 +5,7 @@ use crate::frame::Kind;
 use crate::frame::table::Frames;
 use crate::frame::word::Word as FrameWord;
 use crate::interrupt::Handlers;
+use crate::io::{Claims, Register};
 use crate::layout::{DirectMap, Segments};
 use crate::machine::{Cpu, Machine, Memory, Word, sealed::Sealed};
 use crate::mmu::clock::Clock;
@@ -278,11 +279,15 @@ impl Machine for Tiny {
         unimplemented!()
     }
 
-    unsafe fn port_read<W: Word>(&self, _: u16) -> W {
+    fn claims(&self) -> &Claims {
         unimplemented!()
     }
 
-    unsafe fn port_write<W: Word>(&self, _: u16, _: W) {
+    unsafe fn port_read<W: Register>(&self, _: u16) -> W {
+        unimplemented!()
+    }
+
+    unsafe fn port_write<W: Register>(&self, _: u16, _: W) {
         unimplemented!()
     }
 

@@ -7,6 +7,7 @@ use super::format::{Format, Reading};
 use super::hook::Step;
 use crate::address::{FRAME_BYTES, Frame, FrameRange, Page, PhysAddr};
 use crate::interrupt::Handlers;
+use crate::io::{self, Claims};
 use crate::machine::{Cpu, Machine, Memory, Word, sealed::Sealed};
 use crate::mmu::PagingMode;
 use core::fmt;
@@ -164,11 +165,15 @@ impl<P: PagingMode> Machine for Emulated<P> {
         &mut memory[skipped..skipped + bytes]
     }
 
-    unsafe fn port_read<W: Word>(&self, port: u16) -> W {
+    fn claims(&self) -> &Claims {
+        &self.ports
+    }
+
+    unsafe fn port_read<W: io::Register>(&self, port: u16) -> W {
         W::truncate(self.devices().read(self.cpu(), Register::Port(port), W::BYTES))
     }
 
-    unsafe fn port_write<W: Word>(&self, port: u16, value: W) {
+    unsafe fn port_write<W: io::Register>(&self, port: u16, value: W) {
         self.devices().write(self.cpu(), Register::Port(port), W::BYTES, value.into());
     }
 

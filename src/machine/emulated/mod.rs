@@ -78,6 +78,7 @@ pub use walk::{End, Start, Walk};
 
 use crate::address::{FRAME_LIMIT, Frame, Page, PhysAddr};
 use crate::interrupt::Handlers;
+use crate::io::Claims;
 use crate::machine::{Cpu, Word};
 use crate::mmu::PagingMode;
 use cache::Caches;
@@ -135,6 +136,7 @@ pub struct Emulated<P: PagingMode> {
     ram: Ram,
     cores: Vec<Core>,
     devices: Mutex<Devices>,
+    ports: Claims,
     hook: HookSlot,
     claimed: AtomicBool,
     handlers: Handlers,
@@ -156,6 +158,7 @@ impl<P: PagingMode> Emulated<P> {
             ram: Ram::new(config.frames),
             cores: (0..config.cpus).map(|_| Core::new(Caches::new(config.left_over.clone()))).collect(),
             devices: Mutex::default(),
+            ports: Claims::new(),
             hook: HookSlot::default(),
             claimed: AtomicBool::new(false),
             handlers: Handlers::new(),
@@ -194,13 +197,17 @@ impl<P: PagingMode> Emulated<P> {
     }
 
     /// A digest of all state that hardware or the library could tell apart: RAM, each CPU's CR3,
-    /// PDPTE registers, IF, TLB and paging-structure cache, and what was written to devices, and
-    /// the registered handlers.
+    /// PDPTE registers, IF, TLB and paging-structure cache, the registered handlers, who has which
+    /// port, and what was written to devices.
     /// [`Counters`], the device log and pending [`defer_interrupts`](Self::defer_interrupts) are
     /// not state.
     pub fn digest(&self) -> u64 {
         let claimed = u64::from(self.claimed.load(Ordering::Relaxed));
         let devices = mix(self.devices().digest(), self.handlers.digest());
+        let devices = self
+            .ports
+            .taken()
+            .fold(devices, |digest, (first, bits)| mix(digest, u64::from(first) << 32 | u64::from(bits)));
         let outside = mix(self.ram.digest(), mix(devices, claimed));
         self.cores.iter().fold(outside, |digest, core| mix(digest, core.digest()))
     }
@@ -331,6 +338,7 @@ impl<P: PagingMode> Clone for Emulated<P> {
             ram: self.ram.clone(),
             cores: self.cores.clone(),
             devices: Mutex::new(self.devices().clone()),
+            ports: self.ports.copy(),
             hook: HookSlot::default(),
             claimed: AtomicBool::new(self.claimed.load(Ordering::Relaxed)),
             handlers: self.handlers.duplicate(),

@@ -1,6 +1,7 @@
 use super::fixture::*;
 use super::*;
 use crate::address::FrameRange;
+use crate::io::Io;
 use crate::machine::Machine;
 use crate::mmu::{Pae, TwoLevel};
 use static_assertions::assert_impl_all;
@@ -58,7 +59,7 @@ fn the_digest_knows_every_part() {
     let machine = busy();
     let before = machine.digest();
     type Change<'c> = &'c dyn Fn(&Emulated<Pae>);
-    let changes: [(&str, Change<'_>); 10] = [
+    let changes: [(&str, Change<'_>); 12] = [
         ("RAM", &|machine| machine.poke(quad(9, 9), 1u64)),
         ("CR3", &|machine| load_root(machine, OTHER, 5)),
         ("IF", &|machine| machine.set_interrupts(OTHER, false)),
@@ -67,6 +68,8 @@ fn the_digest_knows_every_part() {
         ("structures", &|machine| _ = machine.evict_structure(BOOT, 0)),
         ("devices", &|machine| machine.devices().write(BOOT, Register::Port(1), 1, 1)),
         ("claim", &|machine| _ = machine.claim()),
+        ("ports", &|machine| core::mem::forget(Io::new(machine).claim(0x3f8, 8))),
+        ("other ports", &|machine| core::mem::forget(Io::new(machine).claim(0x2f8, 8))),
         // SAFETY: the root is complete as far as this test goes.
         ("CR4", &|machine| machine.as_cpu(OTHER, || unsafe { machine.take_over(Frame::ZERO) })),
         // SAFETY: nothing is made of the pointer.

@@ -236,6 +236,6 @@ impl<P: PagingMode> Machine for I386<P> {
     fn stop(&self, why: &'static str) -> ! {
         registers::interrupts_off();
         self.report(format_args!("stopped: {why}"));
-        registers::halt_for_ever()
+        end()
     }
 }

@@ -1,0 +1,40 @@
+mod console;
+mod overflow;
+mod raise;
+mod traps;
+mod walk;
+
+use console::println;
+use sva_os::boot::{Boot, Status, entry};
+#[cfg(feature = "pae")]
+use sva_os::mmu::Pae as Mode;
+#[cfg(not(feature = "pae"))]
+use sva_os::mmu::TwoLevel as Mode;
+
+entry!(main);
+
+type Test = fn(&'static Boot<Mode>);
+
+const TESTS: &[(&str, Test)] = &[
+    ("walk", walk::run),
+    ("traps", traps::run),
+    ("unhandled", traps::unhandled),
+    ("machine-check", traps::machine_check),
+    ("task-gate", overflow::task_gate),
+    ("overflow-small", overflow::small),
+    ("overflow-large", overflow::large),
+    ("overflow-at-base", overflow::at_base),
+];
+
+fn main(boot: &'static Boot<Mode>) -> Status {
+    // The loader puts the kernel's path in front.
+    let name = boot.command_line().rsplit(|byte| *byte == b' ').next().unwrap_or_default();
+    let Some((name, test)) = TESTS.iter().find(|(other, _)| other.as_bytes() == name) else {
+        println!("there is no such test");
+        return Status::FAILED;
+    };
+    println!("test {name}");
+    test(boot);
+    println!("{name}: done");
+    Status::OK
+}
