@@ -4,6 +4,7 @@
 //! The library drives it itself, since channel 1 and 2 and the read-back command are not the kernel's: safe
 //! code has no port of it.
 
+use super::calls::Interrupts;
 use super::quiet::Quiet;
 use crate::machine::Machine;
 use crate::sva::Sva;
@@ -30,6 +31,13 @@ impl<M: Machine> Sva<M> {
     /// The timer of the machine.
     pub const fn timer(&self) -> Timer<'_, M> {
         Timer::new(&self.machine)
+    }
+}
+
+impl<'m, M: Machine> Interrupts<'m, M> {
+    /// The timer of the machine.
+    pub const fn timer(self) -> Timer<'m, M> {
+        Timer::new(self.machine())
     }
 }
 

@@ -13,7 +13,7 @@ const KEYBOARD: u16 = 0x64;
 const INPUT_FULL: u8 = 1 << 1;
 /// Pulses output line 0, which resets the CPU.
 const PULSE_RESET: u8 = 0xfe;
-/// How often its status is read before the command is written all the same.
+/// How many delays a device is given to do what it was told: about 4 ms.
 const PATIENCE: u32 = 0x1000;
 
 /// The reset control register of Intel's chipsets.
@@ -84,10 +84,11 @@ impl<M: Machine> Io<'_, M> {
         // SAFETY: the library's own port; the command resets the CPU and does nothing else.
         unsafe { self.machine.port_write(KEYBOARD, PULSE_RESET) }
         for value in [SYSTEM_RESET, SYSTEM_RESET | RESET_CPU] {
-            self.delay();
+            (0..PATIENCE).for_each(|_| self.delay());
             // SAFETY: the library's own port; what is written resets the machine and does nothing else.
             unsafe { self.machine.port_write(RESET_CONTROL, value) }
         }
+        (0..PATIENCE).for_each(|_| self.delay());
         self.machine.stop("reset")
     }
 
@@ -117,6 +118,7 @@ impl<M: Machine> Io<'_, M> {
                 // SAFETY: the library's own port: PM1a_CNT, by the chip's own word. The value
                 // switches the machine off and does nothing else.
                 unsafe { self.machine.port_write(control, value) }
+                (0..PATIENCE).for_each(|_| self.delay());
             }
         }
         self.machine.stop("power-off")

@@ -1,11 +1,10 @@
 //! A logger on a serial port.
 
 use super::Uart;
-use crate::interrupt::quiet::Quiet;
+use crate::interrupt::quiet::Locked;
 use crate::machine::Machine;
 use core::fmt::{self, Write};
 use log::{LevelFilter, Log, Metadata, Record};
-use spin::mutex::SpinMutex;
 
 /// How much of a line is gathered before the serial port is locked: what it takes at once.
 const GATHERED: usize = uart_16550::spec::FIFO_SIZE;
@@ -17,19 +16,18 @@ const GATHERED: usize = uart_16550::spec::FIFO_SIZE;
 /// may mix. The library itself never logs.
 pub struct SerialLog<M: Machine + 'static> {
     machine: &'static M,
-    uart: SpinMutex<Uart<'static, M>>,
+    uart: Locked<Uart<'static, M>>,
     level: LevelFilter,
 }
 
 impl<M: Machine> SerialLog<M> {
     /// Logs what is at least as urgent as `level` to `uart`, which is initialised.
     pub const fn new(uart: Uart<'static, M>, level: LevelFilter) -> Self {
-        Self { machine: uart.backend().machine(), uart: SpinMutex::new(uart), level }
+        Self { machine: uart.backend().machine(), uart: Locked::new(uart), level }
     }
 
     fn send(&self, bytes: &[u8]) {
-        let _quiet = Quiet::new(self.machine);
-        self.uart.lock().send_bytes_exact(bytes);
+        self.uart.with(self.machine, |uart| uart.send_bytes_exact(bytes));
     }
 }
 

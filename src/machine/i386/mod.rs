@@ -13,6 +13,7 @@ compile_error!("`machine::I386` needs `panic = \"abort\"`: nothing unwinds throu
 
 pub(crate) mod console;
 pub(crate) mod first;
+pub mod levels;
 pub(crate) mod platform;
 pub(crate) mod port;
 pub(crate) mod registers;
@@ -21,6 +22,7 @@ pub(crate) mod tables;
 use super::{Cpu, Machine, Memory, Word, native, sealed::Sealed};
 use crate::address::{FRAME_BYTES, Frame, FrameRange, Page, PhysAddr, widen};
 use crate::interrupt::Handlers;
+use crate::io::{Claims, Register};
 use crate::layout::DirectMap;
 use crate::mmu::PagingMode;
 use core::fmt::{self, Write};
@@ -44,6 +46,9 @@ pub struct I386<P: PagingMode> {
 
 /// Whether an instance of the library holds the machine.
 static CLAIMED: AtomicBool = AtomicBool::new(false);
+
+/// Which ports somebody has.
+static PORTS: Claims = Claims::new();
 
 /// Its handlers.
 pub(crate) static HANDLERS: Handlers = Handlers::new();
@@ -201,14 +206,18 @@ impl<P: PagingMode> Machine for I386<P> {
         unsafe { &mut *self.bytes(frames) }
     }
 
+    fn claims(&self) -> &Claims {
+        &PORTS
+    }
+
     #[inline(always)]
-    unsafe fn port_read<W: Word>(&self, port: u16) -> W {
+    unsafe fn port_read<W: Register>(&self, port: u16) -> W {
         // SAFETY: the caller owns the port.
         unsafe { port::read(port) }
     }
 
     #[inline(always)]
-    unsafe fn port_write<W: Word>(&self, port: u16, value: W) {
+    unsafe fn port_write<W: Register>(&self, port: u16, value: W) {
         // SAFETY: the caller owns the port.
         unsafe { port::write(port, value) }
     }

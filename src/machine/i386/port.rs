@@ -1,5 +1,6 @@
 //! IN and OUT (Intel SDM vol. 1, 19.2). Memory clobbers: an access to a device may depend on RAM.
 
+use crate::io::Register;
 use crate::machine::Word;
 use x86::io;
 
@@ -9,8 +10,7 @@ use x86::io;
 ///
 /// The caller owns the port, and what reading it does to the device leaves memory alone.
 #[inline(always)]
-pub(crate) unsafe fn read<W: Word>(port: u16) -> W {
-    const { assert!(W::BYTES <= 4, "no port is wider than 32 bits") }
+pub(crate) unsafe fn read<W: Register>(port: u16) -> W {
     W::truncate(match W::BYTES {
         // SAFETY: ring 0; the port is the caller's.
         1 => unsafe { io::inb(port) }.into(),
@@ -27,8 +27,7 @@ pub(crate) unsafe fn read<W: Word>(port: u16) -> W {
 ///
 /// The caller owns the port, and what the write makes the device do leaves memory alone.
 #[inline(always)]
-pub(crate) unsafe fn write<W: Word>(port: u16, value: W) {
-    const { assert!(W::BYTES <= 4, "no port is wider than 32 bits") }
+pub(crate) unsafe fn write<W: Register>(port: u16, value: W) {
     let value: u64 = value.into();
     match W::BYTES {
         // SAFETY: ring 0; the port is the caller's.
