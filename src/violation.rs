@@ -31,6 +31,7 @@ pub enum Class {
 /// What a machine must have.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[non_exhaustive]
+#[repr(u32)]
 pub enum Feature {
     /// CR0.WP: ring 0 obeys read-only pages (any 486).
     WriteProtect,
@@ -80,6 +81,9 @@ macro_rules! violations {
                 }
             }
         }
+
+        // One of another size would send every result through memory.
+        $(const_assert!(size_of::<$value>() == 4);)*
 
         impl core::fmt::Display for Violation {
             fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -210,24 +214,28 @@ violations! {
     NotRegistered(u32) Entry "vector {} has no handler";
     /// The call is not for handlers; the value says how many run on this CPU, one inside the other.
     InHandler(u32) Entry "not inside a handler ({} deep)";
+    /// The timer cannot interrupt so often, or so seldom.
+    NoSuchRate(u32) Entry "the timer has no rate of {} Hz";
+    /// The timer cannot measure this time.
+    NoSuchDelay(u32) Entry "the timer has no delay of {} ticks";
 
     // I/O ports. Who reaches the port of another device may program a DMA there.
 
     /// The range of ports is empty; the value is its first.
-    NoPorts(u16) Dma "the range of ports from {:#06x} on is empty";
+    NoPorts(u32) Dma "the range of ports from {:#06x} on is empty";
     /// The range passes port 0xffff; the value is its first.
-    PastLastPort(u16) Dma "the range of ports from {:#06x} on passes the last";
+    PastLastPort(u32) Dma "the range of ports from {:#06x} on passes the last";
     /// The policy does not let safe code claim the port, or not together with those before it.
-    PortNotOffered(u16) Dma "port {:#06x} is not offered, or not with those before it";
+    PortNotOffered(u32) Dma "port {:#06x} is not offered, or not with those before it";
     /// The port belongs to somebody.
-    PortTaken(u16) Dma "port {:#06x} is taken";
+    PortTaken(u32) Dma "port {:#06x} is taken";
     /// The offset lies past the end of the claimed ports, or the access passes it.
-    OutsidePorts(u16) Dma "the access at offset {:#x} passes the end of the claimed ports";
+    OutsidePorts(u32) Dma "the access at offset {:#x} passes the end of the claimed ports";
 }
 
 impl core::error::Error for Violation {}
 
-// It returns in two registers.
+// It returns in two registers: `violations` sees to it that every value is 32 bits wide.
 const_assert!(size_of::<Violation>() == 8);
 const_assert!(size_of::<Result<(), Violation>>() == 8);
 const_assert!(size_of::<Result<Frame, Violation>>() == 8);

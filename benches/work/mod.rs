@@ -1,125 +1,92 @@
-//! The work that is measured: rows of intrinsics on a bare machine.
+//! The work that is measured: rows of calls on a bare machine.
 //!
-//! A row runs one call so many times, each on an entry and a frame of its own, so that every call
+//! A row makes one call so many times, each on an entry and a frame of its own, so that every call
 //! takes the same way and the longest one that succeeds: no frame was mapped twice, no stamp is as
 //! new as the clock. What a call needs is made before, and unmade after, outside of what is measured.
 
-pub(crate) mod rows;
+mod call;
+#[cfg(target_arch = "x86_64")]
+mod offset;
+mod rows;
+mod world;
 
-use std::hint::black_box;
-use sva_os::address::{Frame, FrameRange, Page, PageRange, PhysAddr};
-use sva_os::frame::Kind;
-use sva_os::layout::{DirectMap, Layout, Role, Segment};
-use sva_os::machine::bare::Bare;
-use sva_os::memory_map::{Region, Usage};
-use sva_os::mmu::{AddressSpace, FrameSource, PagingMode, Rights};
-use sva_os::{Sva, Violation};
+use sva_os::mmu::{Pae, PagingMode, TwoLevel};
+use world::World;
 
-/// The most calls of one row. A table has 512 entries at least.
-pub(crate) const MOST: u32 = 256;
+/// The most calls of one row. A table has as many entries at least.
+pub(crate) const MOST: u32 = 512;
 
-/// Frames of RAM.
-const RAM: u32 = 4096;
-/// Where the parts of RAM begin that rows use, each `MOST` frames.
-const DATA: u32 = MOST;
-const OTHER: u32 = 2 * MOST;
-const SPARE: u32 = 3 * MOST;
+/// The most instructions of checking that a call may cost, where that is laid down.
+pub(crate) type Budget = Option<u32>;
 
-/// A machine and what all rows find there.
-pub(crate) struct World<P: PagingMode> {
-    pub(crate) sva: &'static Sva<Bare<P>>,
-    /// An address space of its own, with the tables for the first pages.
-    pub(crate) space: AddressSpace<'static, Bare<P>>,
-    /// A table of leaves, empty, the first in the user window.
-    pub(crate) table: Frame,
-    /// What links it.
-    pub(crate) parent: Frame,
-    /// Two roots, the first with the table.
-    pub(crate) roots: [Frame; 2],
-    /// What `map_batch` is given: `data`, read and write.
-    pub(crate) leaves: Vec<(Frame, Rights)>,
+/// A row, ready to run.
+pub(crate) struct Case {
+    /// What it does. Cases of several modes have it in common.
+    pub(crate) name: &'static str,
+    /// The paging mode, or what else manages the tables.
+    pub(crate) mode: &'static str,
+    pub(crate) budget: Budget,
+    /// Whether it checks anything, so that it differs in an unchecked build.
+    pub(crate) checks: bool,
+    /// Makes what `run` needs, for so many calls.
+    pub(crate) prepare: Box<dyn Fn(u32)>,
+    /// Makes so many calls.
+    pub(crate) run: Box<dyn Fn(u32)>,
+    /// Makes everything as it was.
+    pub(crate) undo: Box<dyn Fn(u32)>,
 }
 
-pub(crate) fn frame(number: u32) -> Frame {
-    Frame::new(number).unwrap()
+/// A row of the machine or tables `W`.
+struct Row<W: 'static> {
+    name: &'static str,
+    budget: Budget,
+    prepare: fn(&W, u32),
+    run: fn(&W, u32),
+    undo: fn(&W, u32),
 }
 
-pub(crate) fn page(number: u32) -> Page {
-    Page::new(number).unwrap()
+impl<W> Row<W> {
+    fn on(self, world: &'static W, mode: &'static str, checks: bool) -> Case {
+        let Self { name, budget, prepare, run, undo } = self;
+        Case {
+            name,
+            mode,
+            budget,
+            checks,
+            prepare: Box::new(move |n| prepare(world, n)),
+            run: Box::new(move |n| run(world, n)),
+            undo: Box::new(move |n| undo(world, n)),
+        }
+    }
 }
 
-/// User data.
-pub(crate) fn data(n: u32) -> Frame {
-    frame(DATA + n)
+fn nothing<W>(_: &W, _: u32) {}
+
+/// Every case, and whether all is as it must be after they ran.
+pub(crate) struct Work {
+    pub(crate) cases: Vec<Case>,
+    pub(crate) sound: Vec<Box<dyn Fn() -> bool>>,
 }
 
-/// User data, too.
-pub(crate) fn other(n: u32) -> Frame {
-    frame(OTHER + n)
-}
-
-/// Free.
-pub(crate) fn spare(n: u32) -> Frame {
-    frame(SPARE + n)
-}
-
-impl<P: PagingMode> World<P> {
+impl Work {
     pub(crate) fn new() -> Self {
-        let frames = |first, count| FrameRange::new(frame(first), count).unwrap();
-        let ram = [Region { start: 0, length: u64::from(RAM) << 12, usage: Usage::Available }];
-        let layout = Layout {
-            image: &[Segment { first: page(0xc_0001), frames: frames(1, 1), role: Role::Text }],
-            user: PageRange::new(page(0), 0xc_0000).unwrap(),
-            direct_map: DirectMap { first: page(0xc_0000), frames: frames(0, RAM) },
-            in_use: &[],
-        };
-        let sva: &'static _ = Box::leak(Box::new(Sva::bare(Bare::new(RAM).unwrap(), &layout, &ram).unwrap()));
-        let roots = [frame(16), frame(17)];
-        roots.iter().for_each(|root| sva.declare_root(*root).unwrap());
-        // Down from the root, each the first of the one above it.
-        let (mut parent, mut table) = (roots[0], roots[0]);
-        for level in (1..P::LEVELS).rev() {
-            parent = table;
-            table = frame(18 + u32::from(level));
-            sva.declare_table(table, level).unwrap();
-            sva.link(parent, 0, table).unwrap();
-        }
-        for n in 0..MOST {
-            sva.retype(data(n), Kind::UserData).unwrap();
-            sva.retype(other(n), Kind::UserData).unwrap();
-        }
-        let leaves = (0..MOST).map(|n| (data(n), Rights::ReadWrite)).collect();
-        sva.load_root(roots[0]).unwrap();
-        let space = AddressSpace::new(sva, frame(32)).unwrap();
-        space.map(page(0), data(0), Rights::Read, &mut Tables(33)).unwrap();
-        space.unmap(page(0)).unwrap();
-        black_box(Self { sva, space, table, parent, roots, leaves })
+        let mut work = Self { cases: Vec::new(), sound: Vec::new() };
+        work.add::<TwoLevel>();
+        work.add::<Pae>();
+        #[cfg(target_arch = "x86_64")]
+        work.add_offset();
+        work
     }
 
-    /// The address of entry `index` of the table.
-    pub(crate) fn entry(&self, index: u32) -> PhysAddr {
-        PhysAddr::new(self.table.start().get() + index * size_of::<P::Raw>() as u32)
-    }
-}
-
-/// Free frames for tables, from this number on.
-pub(crate) struct Tables(pub(crate) u32);
-
-impl FrameSource for Tables {
-    fn take(&mut self) -> Option<Frame> {
-        self.0 += 1;
-        Frame::new(self.0 - 1)
+    fn add<P: PagingMode>(&mut self) {
+        let world: &'static _ = Box::leak(Box::new(World::<P>::new()));
+        self.cases.extend(rows::rows().into_iter().map(|row| row.on(world, P::NAME, true)));
+        self.sound.push(Box::new(|| cfg!(sva_os_unchecked) || world.sva.audit().is_ok()));
     }
 
-    fn give_back(&mut self, _: Frame) {
-        panic!("a table was not needed");
-    }
-}
-
-/// A call that must succeed here.
-pub(crate) fn done<T>(result: Result<T, Violation>) -> T {
-    match result {
-        Ok(value) => value,
-        Err(violation) => panic!("{violation}"),
+    #[cfg(target_arch = "x86_64")]
+    fn add_offset(&mut self) {
+        let tables: &'static _ = Box::leak(Box::new(offset::Tables::new()));
+        self.cases.extend(offset::rows().into_iter().map(|row| row.on(tables, offset::NAME, false)));
     }
 }

@@ -1,111 +1,11 @@
-//! The rows, and the calls in them.
+//! The rows of the library's own calls.
 
-use super::{MOST, Tables, World, data, done, other, page, spare};
+use super::world::{Spares, World, data, done, other, page, spare};
+use super::{MOST, Row, call, nothing};
 use std::hint::black_box;
 use sva_os::frame::Kind;
 use sva_os::machine::{Memory, Word};
 use sva_os::mmu::{Half, Leaf, PagingMode, Rights};
-
-/// How a row's checking is judged.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Budget {
-    /// No more instructions than this for each call.
-    AtMost(u32),
-    /// It has none.
-    None,
-}
-
-/// Calls of one sort.
-pub(crate) struct Row<P: PagingMode> {
-    pub(crate) name: &'static str,
-    pub(crate) budget: Budget,
-    /// Makes what `run` needs, for so many calls.
-    pub(crate) prepare: fn(&World<P>, u32),
-    /// Makes so many calls.
-    pub(crate) run: fn(&World<P>, u32),
-    /// Makes everything as it was.
-    pub(crate) undo: fn(&World<P>, u32),
-}
-
-/// The calls as a kernel makes them: with arguments that the compiler does not know.
-mod call {
-    use crate::work::Tables;
-    use sva_os::address::{Frame, Page, PhysAddr};
-    use sva_os::frame::Kind;
-    use sva_os::machine::Memory;
-    use sva_os::machine::bare::Bare;
-    use sva_os::mmu::{AddressSpace, Leaf, PagingMode, Rights};
-    use sva_os::{Progress, Sva, Violation};
-
-    macro_rules! calls {
-        ($($name:ident($($argument:ident: $type:ty),*) -> $result:ty;)*) => {$(
-            #[inline(never)]
-            pub(crate) fn $name<P: PagingMode>(sva: &Sva<Bare<P>>, $($argument: $type),*) -> $result {
-                sva.$name($($argument),*)
-            }
-        )*};
-    }
-
-    calls! {
-        map(table: Frame, index: u32, frame: Frame, rights: Rights) -> Result<(), Violation>;
-        unmap(table: Frame, index: u32) -> Result<Leaf, Violation>;
-        protect(table: Frame, index: u32, rights: Rights) -> Result<Leaf, Violation>;
-        replace(table: Frame, index: u32, frame: Frame, rights: Rights) -> Result<Leaf, Violation>;
-        take_accessed_dirty(table: Frame, index: u32) -> Result<Leaf, Violation>;
-        map_batch(table: Frame, first: u32, leaves: &[(Frame, Rights)]) -> Progress;
-        unmap_batch(table: Frame, first: u32, old: &mut [Option<Leaf>]) -> Progress;
-        protect_batch(table: Frame, first: u32, rights: &[Rights]) -> Progress;
-        declare_table(frame: Frame, level: u8) -> Result<(), Violation>;
-        remove_table(frame: Frame) -> Result<(), Violation>;
-        retype(frame: Frame, kind: Kind) -> Result<(), Violation>;
-        link(parent: Frame, index: u32, table: Frame) -> Result<(), Violation>;
-        unlink(parent: Frame, index: u32) -> Result<Frame, Violation>;
-        load_root(root: Frame) -> Result<(), Violation>;
-        translate(root: Frame, page: Page) -> Result<Option<Leaf>, Violation>;
-    }
-
-    #[inline(never)]
-    pub(crate) fn space_map<P: PagingMode>(
-        space: &AddressSpace<'_, Bare<P>>,
-        page: Page,
-        frame: Frame,
-        rights: Rights,
-        source: &mut Tables,
-    ) -> Result<(), Violation> {
-        space.map(page, frame, rights, source)
-    }
-
-    #[inline(never)]
-    pub(crate) fn space_unmap<P: PagingMode>(
-        space: &AddressSpace<'_, Bare<P>>,
-        page: Page,
-    ) -> Result<Leaf, Violation> {
-        space.unmap(page)
-    }
-
-    #[inline(never)]
-    pub(crate) fn space_protect<P: PagingMode>(
-        space: &AddressSpace<'_, Bare<P>>,
-        page: Page,
-        rights: Rights,
-    ) -> Result<Leaf, Violation> {
-        space.protect(page, rights)
-    }
-
-    #[inline(never)]
-    pub(crate) fn flush<P: PagingMode>(sva: &Sva<Bare<P>>) {
-        sva.flush();
-    }
-
-    /// What a kernel without any check would do to map a page.
-    #[inline(never)]
-    pub(crate) fn store<P: PagingMode>(sva: &Sva<Bare<P>>, at: PhysAddr, entry: P::Raw) {
-        // SAFETY: the row says that it is an entry of a table of its own.
-        unsafe { sva.machine().store(at, entry) }
-    }
-}
-
-fn nothing<P: PagingMode>(_: &World<P>, _: u32) {}
 
 /// Maps the first entries, as `rights` say. No stamp is as new as the clock any more.
 fn mapped<P: PagingMode>(world: &World<P>, n: u32, rights: Rights) {
@@ -134,15 +34,15 @@ fn removed<P: PagingMode>(world: &World<P>, n: u32) {
     (0..n).for_each(|index| done(world.sva.remove_table(spare(index))));
 }
 
-/// Declares tables and links them behind the one that is there.
+/// Declares tables and links them.
 fn linked<P: PagingMode>(world: &World<P>, n: u32) {
     declared(world, n);
-    (0..n).for_each(|index| done(world.sva.link(world.parent, 1 + index, spare(index))));
+    (0..n).for_each(|index| done(world.sva.link(world.parent, index, spare(index))));
     world.sva.flush();
 }
 
 fn unlinked<P: PagingMode>(world: &World<P>, n: u32) {
-    (0..n).for_each(|index| _ = done(world.sva.unlink(world.parent, 1 + index)));
+    (0..n).for_each(|index| _ = done(world.sva.unlink(world.parent, index)));
     world.sva.flush();
     removed(world, n);
 }
@@ -168,7 +68,7 @@ fn freed<P: PagingMode>(world: &World<P>, n: u32) {
 }
 
 fn space_mapped<P: PagingMode>(world: &World<P>, n: u32) {
-    (0..n).for_each(|n| done(world.space.map(page(n), data(n), Rights::ReadWrite, &mut Tables(0))));
+    (0..n).for_each(|n| done(world.space.map(page(n), data(n), Rights::ReadWrite, &mut Spares(0))));
     world.sva.flush();
 }
 
@@ -193,11 +93,10 @@ fn retype<P: PagingMode>(world: &World<P>, n: u32, kind: Kind) {
 }
 
 /// All rows.
-pub(crate) fn rows<P: PagingMode>() -> Vec<Row<P>> {
-    use Budget::{AtMost, None};
+pub(super) fn rows<P: PagingMode>() -> Vec<Row<World<P>>> {
     vec![
         Row {
-            name: "(a store of an entry)",
+            name: "store of an entry",
             budget: None,
             prepare: nothing,
             run: |world, n| {
@@ -213,7 +112,7 @@ pub(crate) fn rows<P: PagingMode>() -> Vec<Row<P>> {
         },
         Row {
             name: "map",
-            budget: AtMost(48),
+            budget: Some(48),
             prepare: nothing,
             run: |world, n| {
                 let rights = black_box(Rights::ReadWrite);
@@ -224,7 +123,7 @@ pub(crate) fn rows<P: PagingMode>() -> Vec<Row<P>> {
         },
         Row {
             name: "unmap",
-            budget: AtMost(48),
+            budget: Some(48),
             prepare: mapped_write,
             run: |world, n| {
                 (0..n).for_each(|index| _ = done(call::unmap(world.sva, world.table, index)));
@@ -233,28 +132,28 @@ pub(crate) fn rows<P: PagingMode>() -> Vec<Row<P>> {
         },
         Row {
             name: "protect: read to write",
-            budget: AtMost(48),
+            budget: Some(48),
             prepare: mapped_read,
             run: |world, n| protect(world, n, Rights::ReadWrite),
             undo: unmapped,
         },
         Row {
             name: "protect: write to read",
-            budget: AtMost(48),
+            budget: Some(48),
             prepare: mapped_write,
             run: |world, n| protect(world, n, Rights::Read),
             undo: unmapped,
         },
         Row {
             name: "protect: as it was",
-            budget: AtMost(48),
+            budget: Some(48),
             prepare: mapped_write,
             run: |world, n| protect(world, n, Rights::ReadWrite),
             undo: unmapped,
         },
         Row {
             name: "replace",
-            budget: AtMost(96),
+            budget: Some(96),
             prepare: mapped_write,
             run: |world, n| {
                 let rights = black_box(Rights::ReadWrite);
@@ -277,7 +176,7 @@ pub(crate) fn rows<P: PagingMode>() -> Vec<Row<P>> {
         },
         Row {
             name: "map_batch, each further",
-            budget: AtMost(14),
+            budget: Some(14),
             prepare: nothing,
             run: |world, n| {
                 let leaves = &world.leaves[..n as usize];
@@ -287,7 +186,7 @@ pub(crate) fn rows<P: PagingMode>() -> Vec<Row<P>> {
         },
         Row {
             name: "unmap_batch, each further",
-            budget: AtMost(14),
+            budget: Some(14),
             prepare: mapped_write,
             run: |world, n| {
                 let mut old = [Option::<Leaf>::None; MOST as usize];
@@ -298,21 +197,21 @@ pub(crate) fn rows<P: PagingMode>() -> Vec<Row<P>> {
         },
         Row {
             name: "protect_batch: read to write",
-            budget: AtMost(14),
+            budget: Some(14),
             prepare: mapped_read,
             run: |world, n| protect_batch(world, n, Rights::ReadWrite),
             undo: unmapped,
         },
         Row {
             name: "protect_batch: write to read",
-            budget: AtMost(14),
+            budget: Some(14),
             prepare: mapped_write,
             run: |world, n| protect_batch(world, n, Rights::Read),
             undo: unmapped,
         },
         Row {
             name: "declare_table, clean frame",
-            budget: AtMost(40),
+            budget: Some(40),
             prepare: nothing,
             run: |world, n| {
                 let level = black_box(1);
@@ -322,7 +221,7 @@ pub(crate) fn rows<P: PagingMode>() -> Vec<Row<P>> {
         },
         Row {
             name: "remove_table",
-            budget: AtMost(40),
+            budget: Some(40),
             prepare: declared,
             run: |world, n| {
                 (0..n).for_each(|index| done(call::remove_table(world.sva, spare(index))));
@@ -335,7 +234,7 @@ pub(crate) fn rows<P: PagingMode>() -> Vec<Row<P>> {
             prepare: declared,
             run: |world, n| {
                 let (sva, parent) = (world.sva, world.parent);
-                (0..n).for_each(|index| done(call::link(sva, parent, 1 + index, spare(index))));
+                (0..n).for_each(|index| done(call::link(sva, parent, index, spare(index))));
             },
             undo: unlinked,
         },
@@ -345,7 +244,7 @@ pub(crate) fn rows<P: PagingMode>() -> Vec<Row<P>> {
             prepare: linked,
             run: |world, n| {
                 let (sva, parent) = (world.sva, world.parent);
-                (0..n).for_each(|index| _ = done(call::unlink(sva, parent, 1 + index)));
+                (0..n).for_each(|index| _ = done(call::unlink(sva, parent, index)));
             },
             undo: |world, n| {
                 world.sva.flush();
@@ -354,7 +253,7 @@ pub(crate) fn rows<P: PagingMode>() -> Vec<Row<P>> {
         },
         Row {
             name: "declare_table, frame once dropped",
-            budget: AtMost(40),
+            budget: Some(40),
             prepare: dropped,
             run: |world, n| {
                 let level = black_box(1);
@@ -364,7 +263,7 @@ pub(crate) fn rows<P: PagingMode>() -> Vec<Row<P>> {
         },
         Row {
             name: "remove_table, once dropped",
-            budget: AtMost(40),
+            budget: Some(40),
             prepare: |world, n| {
                 dropped(world, n);
                 declared(world, n);
@@ -393,10 +292,10 @@ pub(crate) fn rows<P: PagingMode>() -> Vec<Row<P>> {
             budget: None,
             prepare: nothing,
             run: |world, n| {
-                let [first, second] = world.roots;
-                (0..n / 2).for_each(|_| {
-                    done(call::load_root(world.sva, second));
-                    done(call::load_root(world.sva, first));
+                let [mut next, mut here] = world.roots;
+                (0..n).for_each(|_| {
+                    (next, here) = (here, next);
+                    done(call::load_root(world.sva, next));
                 });
             },
             undo: nothing,
@@ -422,24 +321,24 @@ pub(crate) fn rows<P: PagingMode>() -> Vec<Row<P>> {
             undo: unmapped,
         },
         Row {
-            name: "AddressSpace::map",
+            name: "walk and map",
             budget: None,
             prepare: nothing,
             run: |world, n| {
-                let (rights, source) = (black_box(Rights::ReadWrite), &mut Tables(0));
+                let (rights, source) = (black_box(Rights::ReadWrite), &mut Spares(0));
                 (0..n).for_each(|n| done(call::space_map(&world.space, page(n), data(n), rights, source)));
             },
             undo: space_unmapped,
         },
         Row {
-            name: "AddressSpace::unmap",
+            name: "walk and unmap",
             budget: None,
             prepare: space_mapped,
             run: |world, n| (0..n).for_each(|n| _ = done(call::space_unmap(&world.space, page(n)))),
             undo: nothing,
         },
         Row {
-            name: "AddressSpace::protect",
+            name: "walk and protect",
             budget: None,
             prepare: space_mapped,
             run: |world, n| {

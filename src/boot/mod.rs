@@ -8,7 +8,7 @@
 //! start              reads the loader's structures, as hostile as they may be,
 //!                    makes of them and of the linker's symbols a `Layout` and a memory map,
 //!                    calls `Sva::init`, and then the kernel's `main`
-//! exit               says `status N` on the console, and powers the machine off
+//! the end            says `status N` on the console, and switches the machine off
 //! ```
 //!
 //! The client crate links with `sva-os.ld`, which lies beside this file, and names its main function:

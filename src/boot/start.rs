@@ -13,6 +13,7 @@ use crate::mmu::PagingMode;
 use crate::sva::Sva;
 use core::fmt::Write;
 use core::slice;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 /// What a kernel begins with: the library's handle, and what the loader brought.
 pub struct Boot<P: PagingMode> {
@@ -71,7 +72,11 @@ pub unsafe fn start<P: PagingMode>(magic: u32, information: u32, main: fn(&'stat
             let boot: *const Boot<P> = &raw const boot;
             // SAFETY: this function never returns, and nothing unwinds (`panic = "abort"`), so its
             // frame is never left; nothing else has a reference to `boot`.
-            exit(main(unsafe { &*boot }))
+            let boot = unsafe { &*boot };
+            let status = main(boot);
+            registers::interrupts_off();
+            say(status);
+            boot.sva().io().power_off()
         }
         Err(refusal) => {
             _ = writeln!(Console, "sva-os: boot refused: {refusal}");
@@ -157,20 +162,24 @@ fn page(at: *const u8) -> Page {
 
 /// QEMU's `isa-debug-exit`, where the runner puts it.
 const DEBUG_EXIT: u16 = 0xf4;
-/// Power management control of the i440fx and q35 boards that QEMU emulates, and "sleep, type 0" in it
-/// (ACPI 6.5, 4.8.3.2.1).
-const ACPI_CONTROL: u16 = 0x604;
-const ACPI_POWER_OFF: u16 = 1 << 13;
 
-/// Ends the kernel: says `status N` in a line of its own on the first serial port, then powers the
-/// machine off, or halts it where that cannot be done.
+/// Whether the kernel has said how it ends.
+static SAID: AtomicBool = AtomicBool::new(false);
+
+/// Says `status N` in a line of its own on the first serial port, once: what comes later is part of the end.
+fn say(status: Status) {
+    if !SAID.swap(true, Ordering::Relaxed) {
+        // The console answers Ok.
+        _ = writeln!(Console, "\nstatus {}", status.number());
+        // SAFETY: QEMU's exit port, unused on a PC. What the write makes the machine do is to end.
+        unsafe { port::write(DEBUG_EXIT, status.number()) };
+    }
+}
+
+/// Ends the kernel: says `status N` in a line of its own on the first serial port, and halts.
 pub fn exit(status: Status) -> ! {
     registers::interrupts_off();
-    _ = writeln!(Console, "\nstatus {}", status.number());
-    // SAFETY: QEMU's exit port, unused on a PC. What the write makes the machine do is to end.
-    unsafe { port::write(DEBUG_EXIT, status.number()) };
-    // SAFETY: the library's own register, or none; what the write makes the machine do is to end.
-    unsafe { port::write(ACPI_CONTROL, ACPI_POWER_OFF) };
+    say(status);
     registers::halt_for_ever()
 }
 

@@ -5,8 +5,8 @@ use crate::interrupt::{self, tables};
 use crate::layout::Layout;
 use crate::machine::I386;
 use crate::machine::i386::first::{self, FirstTables};
-use crate::machine::i386::platform;
 use crate::machine::i386::registers::{self, Features};
+use crate::machine::i386::{levels, platform};
 use crate::memory_map::Region;
 use crate::mmu::PagingMode;
 use crate::sva::Sva;
@@ -78,6 +78,8 @@ impl<P: PagingMode> Sva<I386<P>> {
         unsafe { registers::close_side_doors(features) };
         // SAFETY: 1. and 2. are the caller's.
         let Parts { frames, clock, loaded, half } = unsafe { plan.write::<P>(&window, 1) };
+        // From here on no level below this one begins any more.
+        levels::begin_tables();
         // SAFETY: 1. the first tables map the image, writable, and the root's tables map it in the same place.
         // 2. is the caller's. 3. interrupts are off, NMI is held back, and no other CPU runs.
         unsafe { tables::load(half.root.start()) };

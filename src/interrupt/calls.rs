@@ -37,6 +37,10 @@ impl<'m, M: Machine> Interrupts<'m, M> {
         Self { machine }
     }
 
+    pub(super) const fn machine(self) -> &'m M {
+        self.machine
+    }
+
     /// Lets `handler` handle `exception`.
     ///
     /// It is called on the CPU that had the exception, on the stack of what was interrupted, with

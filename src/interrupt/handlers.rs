@@ -34,6 +34,8 @@ pub struct Handlers {
     cpus: [Nesting; CPUS],
     preempt: Locked<Option<Preempt>>,
     pub(crate) lines: Lines,
+    /// Held while several accesses to the timer belong together.
+    pub(crate) timer: Locked<()>,
     /// Software interrupts without a handler.
     stray: AtomicU32,
     /// Debug exceptions in the kernel.
@@ -69,6 +71,7 @@ impl Handlers {
             cpus: [const { Nesting { depth: AtomicU32::new(0), no_preempt: AtomicU32::new(0) } }; CPUS],
             preempt: Locked::new(None),
             lines: Lines::new(),
+            timer: Locked::new(()),
             stray: AtomicU32::new(0),
             debug: AtomicU32::new(0),
             nmis: AtomicU32::new(0),
@@ -196,6 +199,7 @@ impl Handlers {
                 .map(|cpu| Nesting { depth: copied(&cpu.depth), no_preempt: copied(&cpu.no_preempt) }),
             preempt: Locked::new(self.preempt.peek()),
             lines: self.lines.duplicate(),
+            timer: Locked::new(()),
             stray: copied(&self.stray),
             debug: copied(&self.debug),
             nmis: copied(&self.nmis),

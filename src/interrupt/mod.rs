@@ -11,6 +11,7 @@
 //! | [`TrapFrame`] | what was interrupted | `frame` |
 //! | [`Handlers`] | who is called, and what each CPU is in the middle of | `handlers` |
 //! | [`Line`] | the wires of devices | `lines`, and `pic` which drives the controllers |
+//! | [`Timer`] | the 8254, and the time stamp | `timer` |
 //! | [`Interrupts`] | the calls | `calls` |
 
 mod calls;
@@ -28,6 +29,7 @@ mod report;
 mod stubs;
 #[cfg(all(target_arch = "x86", target_os = "none"))]
 pub(crate) mod tables;
+mod timer;
 mod vector;
 
 use crate::machine::Machine;
@@ -37,6 +39,7 @@ pub use calls::{Interrupts, NoPreempt};
 pub use frame::{Registers, TrapFrame};
 pub use handlers::{Counts, Handler, Handlers, Preempt};
 pub use lines::Line;
+pub use timer::Timer;
 pub use vector::{ErrorCode, Exception, PageFaultCode, SelectorCode, Source, Table, Vector};
 
 /// Gives the interrupt lines their vectors and masks all of them.

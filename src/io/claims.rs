@@ -24,13 +24,13 @@ pub(super) struct Ports {
 
 impl Ports {
     pub(super) const fn new(first: u16, count: u32) -> Result<Self, Violation> {
-        if count == 0 {
-            return Err(Violation::NoPorts(first));
-        }
         let ports = Self { first, count };
+        if count == 0 {
+            return Err(Violation::NoPorts(ports.start()));
+        }
         // The first is below the limit, so neither side can wrap.
         if count > LIMIT.wrapping_sub(ports.start()) {
-            return Err(Violation::PastLastPort(first));
+            return Err(Violation::PastLastPort(ports.start()));
         }
         Ok(ports)
     }
@@ -171,7 +171,7 @@ impl Claims {
         if cfg!(sva_os_unchecked) {
             return Ok(());
         }
-        take(&self.words, ports).map_err(Violation::PortTaken)
+        take(&self.words, ports).map_err(|port| Violation::PortTaken(port.into()))
     }
 
     /// Gives back what was taken. `false` if some of it was not.

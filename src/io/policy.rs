@@ -181,10 +181,10 @@ pub(super) fn check(ports: Ports) -> Result<(), Violation> {
     }
     let first = ports.first();
     let Some(row) = OFFERED.iter().find(|row| row.first <= first && first <= row.last) else {
-        return Err(Violation::PortNotOffered(first));
+        return Err(Violation::PortNotOffered(first.into()));
     };
     if ports.last() > row.last {
-        return Err(Violation::PortNotOffered(row.last.saturating_add(1)));
+        return Err(Violation::PortNotOffered(row.last.saturating_add(1).into()));
     }
     Ok(())
 }

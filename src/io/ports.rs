@@ -164,7 +164,7 @@ impl<'m, M: Machine> PortRange<'m, M> {
     ///
     /// `at` lies inside; no [`Port`] of the range is left, by the borrow.
     pub fn split_off(&mut self, at: u16) -> Result<Self, Violation> {
-        let (low, high) = self.ports.split(at).ok_or(Violation::OutsidePorts(at))?;
+        let (low, high) = self.ports.split(at).ok_or(Violation::OutsidePorts(at.into()))?;
         self.ports = low;
         Ok(Self { machine: self.machine, ports: high })
     }
@@ -173,7 +173,7 @@ impl<'m, M: Machine> PortRange<'m, M> {
 /// Keeps the refusal out of the way of the access.
 #[cold]
 fn outside<T>(offset: u16) -> Result<T, Violation> {
-    Err(Violation::OutsidePorts(offset))
+    Err(Violation::OutsidePorts(offset.into()))
 }
 
 impl<M: Machine> Drop for PortRange<'_, M> {

@@ -257,6 +257,11 @@ impl<P: PagingMode> Machine for Bare<P> {
 
     unsafe fn device_write<W: Word>(&self, _at: PhysAddr, _value: W) {}
 
+    /// There is none.
+    fn time_stamp(&self) -> Option<u64> {
+        None
+    }
+
     #[inline(always)]
     fn handlers(&self) -> &Handlers {
         &self.registers().handlers

@@ -184,6 +184,9 @@ pub trait Machine: Memory {
     /// Writes a device register of size `W`. The caller owns the address, which is not RAM.
     unsafe fn device_write<W: Word>(&self, at: PhysAddr, value: W);
 
+    /// RDTSC; `None` where the CPU has none.
+    fn time_stamp(&self) -> Option<u64>;
+
     /// The handlers of its interrupts, and what each CPU is in the middle of.
     fn handlers(&self) -> &Handlers;
 

@@ -84,6 +84,8 @@ fn all() -> Vec<(Violation, &'static str, Class, &'static str)> {
         VectorTaken(14) Entry "vector 14 has a handler"
         NotRegistered(14) Entry "vector 14 has no handler"
         InHandler(2) Entry "not inside a handler (2 deep)"
+        NoSuchRate(18) Entry "the timer has no rate of 18 Hz"
+        NoSuchDelay(0) Entry "the timer has no delay of 0 ticks"
         NoPorts(0x3f8) Dma "the range of ports from 0x03f8 on is empty"
         PastLastPort(0xffff) Dma "the range of ports from 0xffff on passes the last"
         PortNotOffered(0x20) Dma "port 0x0020 is not offered, or not with those before it"

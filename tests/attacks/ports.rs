@@ -65,16 +65,16 @@ fn letters() -> BTreeMap<u16, char> {
 /// What a claim of `count` ports, nobody having any, must answer.
 fn expected(letters: &BTreeMap<u16, char>, first: u16, count: u32) -> Result<(), Violation> {
     if count == 0 {
-        return Err(Violation::NoPorts(first));
+        return Err(Violation::NoPorts(first.into()));
     }
     if u64::from(first) + u64::from(count) > 0x1_0000 {
-        return Err(Violation::PastLastPort(first));
+        return Err(Violation::PastLastPort(first.into()));
     }
     let letter = letters.get(&first);
     let ports = (first..=u16::MAX).take(count as usize);
     match ports.into_iter().find(|port| letter.is_none() || letters.get(port) != letter) {
         None => Ok(()),
-        Some(port) => Err(Violation::PortNotOffered(port)),
+        Some(port) => Err(Violation::PortNotOffered(port.into())),
     }
 }
 
@@ -169,8 +169,8 @@ fn attack_p03_sensitive_ports() {
         for port in *ports {
             for count in [1, 2, 4, 8] {
                 let answer = stage.sva.io().claim(*port, count).err();
-                assert_eq!(answer, Some(Violation::PortNotOffered(*port)), "{what}: {port:#x}");
-                claim_refused(&stage, *port, count, Violation::PortNotOffered(*port));
+                assert_eq!(answer, Some(Violation::PortNotOffered((*port).into())), "{what}: {port:#x}");
+                claim_refused(&stage, *port, count, Violation::PortNotOffered((*port).into()));
             }
         }
     }
@@ -181,13 +181,13 @@ fn attack_p03_sensitive_ports() {
 fn attack_p01_claims_that_wrap() {
     let stage = stage();
     for first in [0, 1, 0x3f8, 0x3ff, 0xcfa, 0xfffc, 0xffff_u16] {
-        claim_refused(&stage, first, 0, Violation::NoPorts(first));
+        claim_refused(&stage, first, 0, Violation::NoPorts(first.into()));
         let room = 0x1_0000 - u32::from(first);
         // The sum with the last two is 0 and 8 in 32 bits.
         let wrapping = 0u32.wrapping_sub(first.into());
         let counts = [room + 1, room + 8, 0x1_0001, u32::MAX, wrapping, wrapping.wrapping_add(8)];
         for count in counts.into_iter().filter(|count| *count > room) {
-            claim_refused(&stage, first, count, Violation::PastLastPort(first));
+            claim_refused(&stage, first, count, Violation::PastLastPort(first.into()));
         }
     }
     claim_refused(&stage, 0xcfa, 4, Violation::PortNotOffered(0xcfa));
@@ -207,9 +207,9 @@ fn attack_p01_registers_that_straddle() {
     stage.refused(|_| com2.read::<u16>(7), Violation::OutsidePorts(7));
     stage.refused(|_| com2.write(7, 0u16), Violation::OutsidePorts(7));
     for offset in [5, 6, 7, 8, 0x7fff, 0xfd07, 0xfd08, 0xfffc, 0xfffd, 0xfffe, 0xffff] {
-        stage.refused(|_| com2.read::<u32>(offset), Violation::OutsidePorts(offset));
-        stage.refused(|_| com2.write(offset, 0u32), Violation::OutsidePorts(offset));
-        stage.refused(|_| com2.port::<u32>(offset), Violation::OutsidePorts(offset));
+        stage.refused(|_| com2.read::<u32>(offset), Violation::OutsidePorts(offset.into()));
+        stage.refused(|_| com2.write(offset, 0u32), Violation::OutsidePorts(offset.into()));
+        stage.refused(|_| com2.port::<u32>(offset), Violation::OutsidePorts(offset.into()));
     }
     stage.refused(|_| control.read::<u16>(0), Violation::OutsidePorts(0));
     stage.refused(|_| control.write(1, 0u8), Violation::OutsidePorts(1));
@@ -253,7 +253,7 @@ fn attack_p02_overlapping_claims() {
                 let (port, count) = (start + other, u32::from(end - other) + 1);
                 if other <= last && first <= end {
                     let met = start + other.max(first);
-                    claim_refused(&stage, port, count, Violation::PortTaken(met));
+                    claim_refused(&stage, port, count, Violation::PortTaken(met.into()));
                 } else {
                     assert_eq!(io.claim(port, count).map(drop), Ok(()));
                 }
@@ -261,12 +261,12 @@ fn attack_p02_overlapping_claims() {
             drop(held);
         }
         let halves = [io.claim(start, 4).unwrap(), io.claim(start + 4, 4).unwrap()];
-        claim_refused(&stage, start, 8, Violation::PortTaken(start));
+        claim_refused(&stage, start, 8, Violation::PortTaken(start.into()));
         let [low, high] = halves;
         drop(low);
-        claim_refused(&stage, start, 8, Violation::PortTaken(start + 4));
+        claim_refused(&stage, start, 8, Violation::PortTaken(u32::from(start + 4)));
         std::mem::forget(high);
-        claim_refused(&stage, start, 8, Violation::PortTaken(start + 4));
+        claim_refused(&stage, start, 8, Violation::PortTaken(u32::from(start + 4)));
         assert_eq!(io.claim(start, 4).map(drop), Ok(()));
     }
 }
@@ -300,7 +300,7 @@ fn attack_p02_claims_that_race() {
                     drop(range);
                 }
                 Err(Violation::PortTaken(port)) => {
-                    assert!((START + first..START + first + count).contains(&port));
+                    assert!((START + first..START + first + count).contains(&u16::try_from(port).unwrap()));
                     taken.fetch_add(1, Ordering::Relaxed);
                 }
                 Err(other) => panic!("{other}"),
@@ -378,7 +378,7 @@ proptest! {
                 Step::Claim(first, count) => {
                     let met = ports(first, count).find(|port| model.contains(port));
                     let expected = expected(&letters, first, count)
-                        .and_then(|()| met.map_or(Ok(()), |port| Err(Violation::PortTaken(port))));
+                        .and_then(|()| met.map_or(Ok(()), |port| Err(Violation::PortTaken(port.into()))));
                     let answer = stage.sva.io().claim(first, count);
                     prop_assert_eq!(answer.as_ref().map(drop), expected.as_ref().map(drop));
                     if let Ok(range) = answer {
@@ -429,7 +429,7 @@ proptest! {
         }
         // Each port that the set has is taken, and no other.
         for port in letters.keys() {
-            let taken = model.contains(port).then_some(Violation::PortTaken(*port));
+            let taken = model.contains(port).then_some(Violation::PortTaken((*port).into()));
             prop_assert_eq!(stage.sva.io().claim(*port, 1).err(), taken);
         }
     }

@@ -140,8 +140,12 @@ pub(crate) fn act<P: PagingMode>(
             if !tape.under_way.is_empty() {
                 let nth = nth % tape.under_way.len();
                 let (number, walk) = tape.under_way.remove(nth);
+                let before = machine.ram_digest();
                 machine.fill(cpu(number), &walk);
-                tape.noted.extend(walk.entries().map(|(at, _)| at));
+                // A walk that a flush has ended changes nothing, and what it passed may be no table now.
+                if machine.ram_digest() != before {
+                    tape.noted.extend(walk.entries().map(|(at, _)| at));
+                }
             }
         }
         Act::Evict(number, nth) => {

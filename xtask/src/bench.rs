@@ -1,35 +1,48 @@
-//! `bench`: the cost of intrinsics, in instructions of 32-bit code.
+//! `bench`: what the checks cost, in instructions.
 //!
-//! A benchmark is a program (`harness = false`) that prints the names of its cases with `--list`,
-//! and with the name of one case runs it, the part to count inside a function named `measured`.
+//! The benchmark `counts` counts itself under valgrind and prints the table. Here it is built, as it
+//! is and without the checks: as 32-bit code, which is the code of record, and on a 64-bit host as code of
+//! the host too, where other libraries can be set beside it.
 
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result};
 
-use crate::process::read;
-use crate::toolchain::{SourceToolchain, executables};
-use crate::{callgrind, setup};
+use crate::process::{read, run};
+use crate::setup;
+use crate::toolchain::{SourceToolchain, cargo, executables};
 
-/// Counts every case of the benchmark called `name`, or of all.
-pub fn bench(name: Option<&str>) -> Result<()> {
+/// Builds the benchmark and runs it. An error if a row is over its budget.
+pub fn bench() -> Result<()> {
     setup::linker_32_bit()?;
     setup::valgrind()?;
-    for binary in build(name)? {
-        for case in read(Command::new(&binary).arg("--list"))?.lines() {
-            println!("{:>12}  {case}", callgrind::count(&binary, &[case], "*::measured*")?);
-        }
+    let toolchain = SourceToolchain::find()?;
+    let record = count(|| toolchain.hosted("build"));
+    if cfg!(target_arch = "x86_64") {
+        count(|| {
+            let mut build = cargo("build");
+            build.arg("--target-dir=target/bench").env("RUSTC_BOOTSTRAP", "1");
+            build
+        })?;
     }
-    Ok(())
+    record
 }
 
-/// Builds the benchmarks as 32-bit programs and returns where they are.
-fn build(name: Option<&str>) -> Result<Vec<PathBuf>> {
-    let target = name.map_or("--benches".to_owned(), |name| format!("--bench={name}"));
-    let mut build = SourceToolchain::find()?.hosted("build");
-    build.args(["--package=sva-os", "--release", "--message-format=json-render-diagnostics", &target]);
-    let binaries = executables(&read(&mut build)?, "bench");
-    ensure!(!binaries.is_empty(), "there are no benchmarks");
-    Ok(binaries)
+/// Lets the `build` of some cargo make the benchmark twice, and runs it.
+fn count(build: impl Fn() -> Command) -> Result<()> {
+    let unchecked = benchmark(build(), &["--cfg=sva_os_unchecked"])?;
+    run(Command::new(benchmark(build(), &[])?).arg("--unchecked").arg(unchecked))
+}
+
+/// Builds the benchmark, the library with these flags too, and returns where it is.
+///
+/// Flags in the environment would reach all libraries, and each build would be one from the start.
+fn benchmark(mut cargo: Command, flags: &[&str]) -> Result<PathBuf> {
+    // Like a kernel, not position-independent.
+    let flags = [&["-Crelocation-model=static"], flags].concat();
+    cargo.args(["--package=sva-os", "--release", "--bench=counts", "-Zprofile-rustflags"]);
+    cargo.arg(format!("--config=profile.release.package.sva-os.rustflags={flags:?}"));
+    cargo.arg("--message-format=json-render-diagnostics").env_remove("RUSTFLAGS");
+    executables(&read(&mut cargo)?, "bench").pop().context("cargo built no benchmark")
 }

@@ -16,13 +16,14 @@ use crate::setup;
 use crate::toolchain::SourceToolchain;
 
 const KERNELS: &str = "tests/kernels";
+const EXAMPLES: &str = "examples/";
 /// How many QEMUs run at the same time.
 const AT_ONCE: usize = 2;
 
 /// One boot of a test kernel, and what has to come of it.
 #[derive(Clone, Copy)]
 pub struct Run {
-    /// The directory in `tests/kernels/`.
+    /// The directory in `tests/kernels/`, or that of an example with `examples/` before it.
     pub kernel: &'static str,
     pub profile: Profile,
     pub mode: Mode,
@@ -60,25 +61,168 @@ const RUN: Run = Run {
 };
 
 /// What `cargo xtask test` boots.
-pub const RUNS: &[Run] = &[
-    Run { append: "claims", expect: Expect { status: 0, texts: &["113 ports of 65536"] }, ..PORTS },
-    Run { append: "devices", extra: VIDEO_AND_DRIVE, ..PORTS },
-    Run { append: "devices", extra: VIDEO_AND_DRIVE, mode: Mode::Pae, cpu: Some("qemu32,+nx"), ..PORTS },
-    Run { append: "power-off", ..PORTS },
-    Run { append: "power-off", extra: Q35, ..PORTS },
-    Run { append: "reset", ..PORTS },
-    Run { append: "reset", extra: Q35, ..PORTS },
+pub fn runs() -> Vec<Run> {
+    let mut runs = Vec::new();
+    for profile in [Profile::Dev, Profile::Release] {
+        for (mode, cpus) in MODES {
+            for cpu in cpus {
+                let run = Run { kernel: "machine", profile, mode, cpu: Some(cpu), ..RUN };
+                let ends = [("walk", 0, &[] as &[_]), ("traps", 0, &[])].into_iter().chain(STOPS);
+                runs.extend(ends.map(|(append, status, texts)| Run {
+                    append,
+                    expect: Expect { status, texts },
+                    ..run
+                }));
+            }
+        }
+    }
+    runs.extend(BOOTS);
+    runs.extend(PORTS);
+    for (mode, _) in MODES {
+        let run = Run { mode, cpu: Some("max"), ..RUN };
+        let texts = &["hello from", "refused: frame", "may not be mapped for users", "3 ticks", "Summary"];
+        runs.push(Run { kernel: "examples/minimal", expect: Expect { status: 0, texts }, ..run });
+        let texts = &[
+            "level 0",
+            "level 1: 3 ticks",
+            "level 2: Summary",
+            "again: ",
+            "the heap is as it was",
+            "3 ticks more",
+        ];
+        for append in ["paging-off", "two-level", "pae"] {
+            runs.push(Run { kernel: "examples/climb", append, expect: Expect { status: 0, texts }, ..run });
+        }
+    }
+    runs
+}
+
+/// The paging modes, and CPUs that have them.
+const MODES: [(Mode, &[&str]); 2] =
+    [(Mode::TwoLevel, &["qemu32", "pentium3", "max"]), (Mode::Pae, &["qemu32,+nx", "n270", "max"])];
+
+/// What stops the machine, and what is said of it.
+const STOPS: [(&str, u8, &[&str]); 6] = [
+    ("unhandled", 125, &["#UD", "EIP", "an exception has no handler"]),
+    ("machine-check", 125, &["#MC"]),
+    ("task-gate", 125, &["#DF (double fault)", "EIP"]),
+    ("overflow-small", 125, &["#DF (double fault), stack overflow", "CR2"]),
+    ("overflow-large", 125, &["#DF (double fault), stack overflow", "CR2"]),
+    ("overflow-at-base", 125, &["#DF (double fault), stack overflow", "CR2"]),
 ];
 
-/// A run of the kernel that drives ports.
-const PORTS: Run = Run { kernel: "ports", ..RUN };
+/// Machines that the library takes, and machines that it refuses.
+const BOOTS: [Run; 20] = [
+    Run { kernel: "machine", append: "walk", memory: Some(16), ..RUN },
+    Run { kernel: "machine", append: "walk", memory: Some(1024), ..RUN },
+    Run { kernel: "machine", append: "walk", memory: Some(16), mode: Mode::Pae, cpu: Some("max"), ..RUN },
+    Run { kernel: "machine", append: "walk", memory: Some(1024), mode: Mode::Pae, cpu: Some("max"), ..RUN },
+    Run {
+        kernel: "machine",
+        append: "walk",
+        memory: Some(2),
+        expect: Expect { status: 123, texts: &["sva-os: boot refused: ", "no "] },
+        ..RUN
+    },
+    Run {
+        kernel: "machine",
+        append: "walk",
+        mode: Mode::Pae,
+        cpu: Some("qemu32"),
+        expect: Expect { status: 123, texts: &["sva-os: boot refused: ", "NX"] },
+        ..RUN
+    },
+    Run {
+        kernel: "machine",
+        append: "walk",
+        mode: Mode::Pae,
+        cpu: Some("pentium3"),
+        expect: Expect { status: 123, texts: &["sva-os: boot refused: ", "NX"] },
+        ..RUN
+    },
+    Run {
+        kernel: "machine",
+        append: "walk",
+        mode: Mode::Pae,
+        cpu: Some("pentium"),
+        expect: Expect { status: 123, texts: &["sva-os: boot refused: ", "PAE"] },
+        ..RUN
+    },
+    Run { kernel: "machine", append: "walk", cpu: Some("pentium"), ..RUN },
+    Run { kernel: "machine", append: "walk", cpu: Some("pentium2"), ..RUN },
+    Run { kernel: "machine", append: "walk", cpu: Some("coreduo"), mode: Mode::Pae, ..RUN },
+    Run { kernel: "machine", append: "registers", cpu: Some("max"), ..RUN },
+    Run { kernel: "machine", append: "registers !7", cpu: Some("max"), ..RUN },
+    Run { kernel: "machine", append: "registers !7", mode: Mode::Pae, cpu: Some("max"), ..RUN },
+    Run {
+        kernel: "machine",
+        append: "walk !1",
+        expect: Expect { status: 120, texts: &["boot refused: not started by"] },
+        ..RUN
+    },
+    Run {
+        kernel: "machine",
+        append: "walk !2",
+        expect: Expect { status: 121, texts: &["boot refused: the loader's structure"] },
+        ..RUN
+    },
+    Run {
+        kernel: "machine",
+        append: "walk !3",
+        expect: Expect { status: 121, texts: &["boot refused: the loader's structure"] },
+        ..RUN
+    },
+    Run {
+        kernel: "machine",
+        append: "walk !6",
+        expect: Expect { status: 121, texts: &["boot refused: the loader's structure"] },
+        ..RUN
+    },
+    Run {
+        kernel: "machine",
+        append: "walk !4",
+        modules: &["Cargo.toml", "README.md"],
+        expect: Expect { status: 122, texts: &["boot refused: the boot module"] },
+        ..RUN
+    },
+    Run {
+        kernel: "machine",
+        append: "no such test",
+        expect: Expect { status: 1, texts: &["no such test"] },
+        ..RUN
+    },
+];
+
+/// The kernel that drives ports.
+const PORTS: [Run; 7] = [
+    Run {
+        kernel: "ports",
+        append: "claims",
+        expect: Expect { status: 0, texts: &["113 ports of 65536"] },
+        ..RUN
+    },
+    Run { kernel: "ports", append: "devices", extra: VIDEO_AND_DRIVE, ..RUN },
+    Run {
+        kernel: "ports",
+        append: "devices",
+        extra: VIDEO_AND_DRIVE,
+        mode: Mode::Pae,
+        cpu: Some("max"),
+        ..RUN
+    },
+    Run { kernel: "ports", append: "power-off", ..RUN },
+    Run { kernel: "ports", append: "power-off", extra: Q35, ..RUN },
+    Run { kernel: "ports", append: "reset", ..RUN },
+    Run { kernel: "ports", append: "reset", extra: Q35, ..RUN },
+];
 const VIDEO_AND_DRIVE: &[&str] = &["-vga", "std", "-device", "ide-cd,bus=ide.1"];
 const Q35: &[&str] = &["-machine", "q35"];
 
 /// Builds and boots what has `name` in its description, or all.
 pub fn kernels(name: Option<&str>) -> Result<()> {
     let name = name.unwrap_or_default();
-    let runs: Vec<_> = RUNS.iter().filter(|run| run.to_string().contains(name)).collect();
+    let all = runs();
+    let runs: Vec<_> = all.iter().filter(|run| run.to_string().contains(name)).collect();
     ensure!(!runs.is_empty(), "there is no such run of a test kernel");
     let qemu = setup::qemu()?;
     let kernels = build(&runs, &SourceToolchain::find()?)?;
@@ -124,7 +268,10 @@ fn in_parallel<T: Sync>(items: &[T], work: impl Fn(&T) + Sync) {
 impl Run {
     fn kernel(&self) -> Kernel {
         Kernel {
-            directory: Path::new(KERNELS).join(self.kernel),
+            directory: match self.kernel.starts_with(EXAMPLES) {
+                true => self.kernel.into(),
+                false => Path::new(KERNELS).join(self.kernel),
+            },
             profile: self.profile,
             mode: self.mode,
             checks: Checks::Checked,
@@ -225,10 +372,10 @@ mod tests {
     #[test]
     fn a_run_is_told_from_the_others() {
         assert_eq!(EXAMPLE.to_string(), "paging release pae pentium3,+nx 64 MiB \"twice\" +a b -machine q35");
-        let mut names: Vec<_> = RUNS.iter().map(Run::to_string).collect();
+        let mut names: Vec<_> = runs().iter().map(Run::to_string).collect();
         names.sort();
         names.dedup();
-        assert_eq!(names.len(), RUNS.len(), "two runs are the same");
+        assert_eq!(names.len(), runs().len(), "two runs are the same");
     }
 
     #[test]
@@ -276,7 +423,7 @@ mod tests {
         let (working, most, done) = (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(Vec::new()));
         in_parallel(&(0..20).collect::<Vec<_>>(), |&item| {
             most.fetch_max(working.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-            thread::sleep(Duration::from_millis(5));
+            thread::sleep(Duration::from_millis(20));
             working.fetch_sub(1, Ordering::SeqCst);
             done.lock().unwrap().push(item);
         });

@@ -3,7 +3,6 @@
 #![forbid(unsafe_code)]
 
 mod bench;
-mod callgrind;
 mod ending;
 mod kernel;
 mod kernels;
@@ -36,7 +35,7 @@ cargo xtask COMMAND
                      breaks the source one operator at a time: some test must fail;
                      goes on where it was stopped, --fresh starts anew
   mutations [NAME]   applies the wrong orders in tests/mutants/*.patch: some test must fail
-  bench [NAME]       counts the instructions that the benchmarks execute
+  bench              counts the instructions of the checks, against their budgets
   kernels [NAME]     boots the test kernels in QEMU: all, or the runs with NAME in their name
   run [OPTION]... [-- QEMU-ARGUMENT]...
                      boots an example kernel in QEMU and ends with its status; Ctrl-A X leaves
@@ -52,7 +51,8 @@ cargo xtask COMMAND
     --icount           time is counted in instructions, the same on every run
     --kvm              on the host's CPU instead of an emulated one
 
-What a command needs and the machine lacks, it installs (as root, with apt-get) or names.
+What a command needs and the machine lacks, it installs (as root, with apt-get) or names. A QEMU that
+cannot be installed beside what is there, it unpacks into target/tools.
 ";
 
 fn main() -> ExitCode {
@@ -111,7 +111,7 @@ fn command() -> Result<ExitCode> {
             mutants::mutants(&options)?;
         }
         "mutations" => mutations::mutations(name(&mut arguments)?.as_deref())?,
-        "bench" => bench::bench(name(&mut arguments)?.as_deref())?,
+        "bench" => bench::bench()?,
         "kernels" => kernels::kernels(name(&mut arguments)?.as_deref())?,
         "run" => return run::run(&run::Options::parse(&mut arguments, &below_root)?),
         "help" => print!("{HELP}"),

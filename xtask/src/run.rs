@@ -110,3 +110,84 @@ fn example(name: Option<&str>, examples: &[String]) -> Result<PathBuf> {
         (None, _) => bail!("which example? --example takes one of {}", all()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Options> {
+        Options::parse(&mut Parser::from_args(arguments), Path::new(""))
+    }
+
+    #[test]
+    fn a_plain_run_is_a_release_build_with_two_levels_and_checks() {
+        let options = parse(&[]).unwrap();
+        assert_eq!(options.example, None);
+        assert_eq!((options.profile, options.mode), (Profile::Release, Mode::TwoLevel));
+        assert_eq!(options.checks, Checks::Checked);
+        assert!(!options.boot.kvm && !options.boot.icount && options.boot.limit.is_none());
+    }
+
+    #[test]
+    fn options_say_what_to_build_and_where_to_boot_it() {
+        let options = parse(&[
+            "--example=shell",
+            "--debug",
+            "--mode=pae",
+            "--unchecked",
+            "--memory=64",
+            "--cpu=486",
+            "--append=a b",
+            "--timeout=1.5",
+            "--module",
+            "Cargo.toml x  y",
+            "--module=src/run.rs",
+            "--icount",
+            "--",
+            "-device",
+            "--mode",
+        ])
+        .unwrap();
+        assert_eq!(options.example.as_deref(), Some("shell"));
+        assert_eq!((options.profile, options.mode), (Profile::Dev, Mode::Pae));
+        assert_eq!(options.checks, Checks::Unchecked);
+        let boot = options.boot;
+        assert_eq!((boot.memory, boot.cpu.as_deref()), (Some(64), Some("486")));
+        assert_eq!((boot.append.as_str(), boot.limit), ("a b", Some(Duration::from_millis(1500))));
+        assert_eq!(boot.modules, ["Cargo.toml x  y", "src/run.rs"]);
+        assert!(boot.icount && !boot.kvm);
+        assert_eq!(boot.extra, ["-device", "--mode"]);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for bad in [
+            &["--memory=much"][..],
+            &["--mode=long"],
+            &["--timeout=-1"],
+            &["--module=no-such-file"],
+            &["--icount", "--kvm"],
+            &["--speed"],
+        ] {
+            assert!(parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_module_is_found_from_where_the_caller_is() {
+        let seen = module("run.rs a", Path::new("src")).unwrap();
+        assert_eq!(seen, "src/run.rs a");
+        assert!(module("run.rs", Path::new("")).is_err());
+    }
+
+    #[test]
+    fn the_only_example_needs_no_name() {
+        let [one, two] = ["one", "two"].map(str::to_owned);
+        let name = |name, examples: &[String]| example(name, examples).map_err(|error| error.to_string());
+        assert_eq!(name(None, std::slice::from_ref(&one)), Ok("one".into()));
+        assert_eq!(name(Some("two"), &[one.clone(), two.clone()]), Ok("two".into()));
+        assert!(name(None, &[one.clone(), two]).unwrap_err().contains("one, two"));
+        assert!(name(Some("on"), &[one]).is_err());
+        assert_eq!(name(None, &[]), Err("there is no kernel to boot yet".to_owned()));
+    }
+}

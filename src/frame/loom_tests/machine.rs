@@ -299,6 +299,10 @@ impl Machine for Tiny {
         unimplemented!()
     }
 
+    fn time_stamp(&self) -> Option<u64> {
+        unimplemented!()
+    }
+
     fn handlers(&self) -> &Handlers {
         &self.shared.handlers
     }

@@ -34,9 +34,9 @@ fn taken(claims: &Claims) -> BTreeSet<u16> {
 fn a_range_is_not_empty_and_does_not_wrap() {
     for first in [0, 1, 0x1f, 0x20, 0x7fff, 0x8000, 0xfffe, 0xffff] {
         let room = LIMIT - u32::from(first);
-        assert_eq!(Ports::new(first, 0), Err(Violation::NoPorts(first)));
+        assert_eq!(Ports::new(first, 0), Err(Violation::NoPorts(first.into())));
         for count in [room + 1, LIMIT + 1, 1 << 31, u32::MAX - u32::from(first), u32::MAX] {
-            assert_eq!(Ports::new(first, count), Err(Violation::PastLastPort(first)), "{count:#x}");
+            assert_eq!(Ports::new(first, count), Err(Violation::PastLastPort(first.into())), "{count:#x}");
         }
         for count in [1, room.div_ceil(2), room] {
             let last = u32::from(ports(first, count).last());
@@ -98,7 +98,7 @@ fn a_refused_claim_names_the_first_port_and_changes_nothing() {
                 let range = ports(first, count);
                 let lowest = numbers(range).find(|port| *port == taken_port || *port == 90);
                 match lowest {
-                    Some(port) => assert_eq!(claims.take(range), Err(Violation::PortTaken(port))),
+                    Some(port) => assert_eq!(claims.take(range), Err(Violation::PortTaken(port.into()))),
                     None => {
                         assert_eq!(claims.take(range), Ok(()));
                         assert!(claims.release(range));
@@ -165,7 +165,7 @@ proptest! {
         let mut held = Vec::new();
         for (claim, range, which) in steps {
             if claim {
-                let expected = numbers(range).find(|port| model.contains(port)).map_or(Ok(()), |port| Err(Violation::PortTaken(port)));
+                let expected = numbers(range).find(|port| model.contains(port)).map_or(Ok(()), |port| Err(Violation::PortTaken(port.into())));
                 prop_assert_eq!(claims.take(range), expected);
                 if expected.is_ok() {
                     model.extend(numbers(range));

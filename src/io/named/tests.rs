@@ -32,6 +32,7 @@ fn writes(machine: &Machine) -> Vec<(u16, u32, u64)> {
         .map(|access| match access.register {
             Register::Port(port) => (port, access.bytes, access.value),
             Register::Memory(at) => panic!("an access to memory at {at}"),
+            Register::TimeStamp => panic!("a read of the time stamp"),
         })
         .collect()
 }

@@ -70,7 +70,7 @@ fn each_offset<W: Register>(machine: &Machine, range: &PortRange<'_, Machine>) {
     }
     let before = machine.digest();
     for offset in (0..=u16::MAX).filter(|offset| !inside(offset)) {
-        let outside = Violation::OutsidePorts(offset);
+        let outside = Violation::OutsidePorts(offset.into());
         assert_eq!(range.read::<W>(offset), Err(outside));
         assert_eq!(range.write(offset, W::ZERO), Err(outside));
         assert_eq!(range.port::<W>(offset).err(), Some(outside));
@@ -113,7 +113,7 @@ fn all_ports_are_one_range() {
     assert_eq!(all.read::<u8>(0xffff), Ok(0xff));
     assert_eq!(all.read::<u32>(0xfffc), Ok(u32::MAX));
     for offset in [0xfffd, 0xfffe, 0xffff] {
-        assert_eq!(all.read::<u32>(offset), Err(Violation::OutsidePorts(offset)));
+        assert_eq!(all.read::<u32>(offset), Err(Violation::OutsidePorts(offset.into())));
     }
     assert_eq!(take(&machine, 0x8000, 1).err(), Some(Violation::PortTaken(0x8000)));
 }
@@ -142,7 +142,7 @@ fn the_halves_of_a_split_are_released_apart() {
     let mut low = take(&machine, 0x1f0, 8).unwrap();
     let whole = machine.digest();
     for at in [0, 8, 9, 0xffff] {
-        assert_eq!(low.split_off(at).err(), Some(Violation::OutsidePorts(at)));
+        assert_eq!(low.split_off(at).err(), Some(Violation::OutsidePorts(at.into())));
         assert_eq!((machine.digest(), low.first(), low.count()), (whole, 0x1f0, 8));
     }
     let high = low.split_off(3).unwrap();

@@ -13,6 +13,8 @@ pub enum Register {
     Port(u16),
     /// A physical address.
     Memory(PhysAddr),
+    /// Not a device: the CPU's time-stamp counter.
+    TimeStamp,
 }
 
 impl Register {
@@ -20,6 +22,7 @@ impl Register {
         match self {
             Self::Port(port) => u64::from(port),
             Self::Memory(at) => 1 << 32 | u64::from(at.get()),
+            Self::TimeStamp => 2 << 32,
         }
     }
 }
@@ -42,7 +45,7 @@ pub struct DeviceAccess {
     pub register: Register,
     /// Which way.
     pub direction: Direction,
-    /// How many bytes: 1, 2 or 4.
+    /// How many bytes: 1, 2 or 4; of the time stamp 8.
     pub bytes: u32,
     /// What was written, or answered.
     pub value: u64,

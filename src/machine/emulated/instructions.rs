@@ -187,6 +187,11 @@ impl<P: PagingMode> Machine for Emulated<P> {
         self.devices().write(self.cpu(), Register::Memory(at), W::BYTES, value.into());
     }
 
+    /// Injected like the answers of devices.
+    fn time_stamp(&self) -> Option<u64> {
+        Some(self.devices().read(self.cpu(), Register::TimeStamp, 8))
+    }
+
     fn handlers(&self) -> &Handlers {
         &self.handlers
     }

@@ -13,6 +13,7 @@ compile_error!("`machine::I386` needs `panic = \"abort\"`: nothing unwinds throu
 
 pub(crate) mod console;
 pub(crate) mod first;
+pub mod levels;
 pub(crate) mod platform;
 pub(crate) mod port;
 pub(crate) mod registers;
@@ -46,7 +47,7 @@ pub struct I386<P: PagingMode> {
 /// Whether an instance of the library holds the machine.
 static CLAIMED: AtomicBool = AtomicBool::new(false);
 
-/// Who has which of its I/O ports.
+/// Which ports somebody has.
 static PORTS: Claims = Claims::new();
 
 /// Its handlers.
@@ -205,7 +206,6 @@ impl<P: PagingMode> Machine for I386<P> {
         unsafe { &mut *self.bytes(frames) }
     }
 
-    #[inline(always)]
     fn claims(&self) -> &Claims {
         &PORTS
     }
@@ -229,6 +229,10 @@ impl<P: PagingMode> Machine for I386<P> {
 
     /// Goes nowhere, as [`device_read`](Self::device_read).
     unsafe fn device_write<W: Word>(&self, _at: PhysAddr, _value: W) {}
+
+    fn time_stamp(&self) -> Option<u64> {
+        registers::time_stamp()
+    }
 
     #[inline(always)]
     fn handlers(&self) -> &Handlers {

@@ -5,7 +5,8 @@ use crate::machine::Word;
 use crate::mmu::PagingMode;
 use crate::violation::{Feature, Violation};
 use core::arch::asm;
-use core::arch::x86::__cpuid;
+use core::arch::x86::{__cpuid, _rdtsc};
+use core::sync::atomic::{AtomicU32, Ordering};
 use x86::controlregs::{Cr0, Cr4};
 use x86::{controlregs, msr, tlb};
 
@@ -85,6 +86,19 @@ pub(crate) fn fault_address() -> VirtAddr {
     VirtAddr::new(address)
 }
 
+/// RDTSC; `None` on a CPU that has none.
+pub(crate) fn time_stamp() -> Option<u64> {
+    static EXISTS: AtomicU32 = AtomicU32::new(UNKNOWN);
+    const UNKNOWN: u32 = 2;
+    let mut exists = EXISTS.load(Ordering::Relaxed);
+    if exists == UNKNOWN {
+        exists = u32::from(Features::read().leaf_1 & TIME_STAMP != 0);
+        EXISTS.store(exists, Ordering::Relaxed);
+    }
+    // SAFETY: the CPU has the instruction, and CR4.TSD does not forbid it in ring 0.
+    (exists == 1).then(|| unsafe { _rdtsc() })
+}
+
 /// INVLPG.
 #[inline(always)]
 pub(crate) fn invalidate_page(page: Page) {
@@ -102,6 +116,7 @@ pub(crate) struct Features {
 }
 
 /// CPUID.1:EDX.
+const TIME_STAMP: u32 = 1 << 4;
 const MSR: u32 = 1 << 5;
 const PAE: u32 = 1 << 6;
 const MACHINE_CHECK: u32 = 1 << 7;

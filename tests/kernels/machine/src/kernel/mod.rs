@@ -1,6 +1,8 @@
 mod console;
+mod loader;
 mod overflow;
 mod raise;
+mod registers;
 mod traps;
 mod walk;
 
@@ -18,6 +20,7 @@ type Test = fn(&'static Boot<Mode>);
 const TESTS: &[(&str, Test)] = &[
     ("walk", walk::run),
     ("traps", traps::run),
+    ("registers", registers::run),
     ("unhandled", traps::unhandled),
     ("machine-check", traps::machine_check),
     ("task-gate", overflow::task_gate),
