@@ -53,7 +53,7 @@ const RUN: Run = Run {
     memory: None,
     append: "",
     modules: &[],
-    limit: 60,
+    limit: 120,
     expect: Expect { status: 0, texts: &[] },
 };
 
