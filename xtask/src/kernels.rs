@@ -56,7 +56,7 @@ const RUN: Run = Run {
     append: "",
     modules: &[],
     extra: &[],
-    limit: 60,
+    limit: 120,
     expect: Expect { status: 0, texts: &[] },
 };
 
