@@ -1,8 +1,11 @@
+mod boundaries;
 mod console;
 mod loader;
 mod overflow;
 mod raise;
+mod refusals;
 mod registers;
+mod scenario;
 mod traps;
 mod walk;
 
@@ -21,6 +24,10 @@ const TESTS: &[(&str, Test)] = &[
     ("walk", walk::run),
     ("traps", traps::run),
     ("registers", registers::run),
+    ("refusals", refusals::run),
+    ("panic", refusals::panic),
+    ("step", boundaries::step),
+    ("strike", boundaries::strike),
     ("unhandled", traps::unhandled),
     ("machine-check", traps::machine_check),
     ("task-gate", overflow::task_gate),
