@@ -1,4 +1,5 @@
 mod console;
+mod lines;
 mod loader;
 mod overflow;
 mod raise;
@@ -20,6 +21,8 @@ type Test = fn(&'static Boot<Mode>);
 const TESTS: &[(&str, Test)] = &[
     ("walk", walk::run),
     ("traps", traps::run),
+    ("lines", lines::run),
+    ("storm", lines::storm),
     ("registers", registers::run),
     ("unhandled", traps::unhandled),
     ("machine-check", traps::machine_check),
