@@ -13,8 +13,10 @@ const KEYBOARD: u16 = 0x64;
 const INPUT_FULL: u8 = 1 << 1;
 /// Pulses output line 0, which resets the CPU.
 const PULSE_RESET: u8 = 0xfe;
-/// How many delays a device is given to do what it was told: about 4 ms.
+/// How many delays a controller is given before the next thing is tried: about 4 ms.
 const PATIENCE: u32 = 0x1000;
+/// How many the machine is given to go off or to start again: about a second.
+const END: u32 = 0x10_0000;
 
 /// The reset control register of Intel's chipsets.
 const RESET_CONTROL: u16 = 0xcf9;
@@ -88,7 +90,7 @@ impl<M: Machine> Io<'_, M> {
             // SAFETY: the library's own port; what is written resets the machine and does nothing else.
             unsafe { self.machine.port_write(RESET_CONTROL, value) }
         }
-        (0..PATIENCE).for_each(|_| self.delay());
+        (0..END).for_each(|_| self.delay());
         self.machine.stop("reset")
     }
 
@@ -118,7 +120,7 @@ impl<M: Machine> Io<'_, M> {
                 // SAFETY: the library's own port: PM1a_CNT, by the chip's own word. The value
                 // switches the machine off and does nothing else.
                 unsafe { self.machine.port_write(control, value) }
-                (0..PATIENCE).for_each(|_| self.delay());
+                (0..END).for_each(|_| self.delay());
             }
         }
         self.machine.stop("power-off")

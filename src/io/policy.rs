@@ -8,12 +8,12 @@
 //! What the rows rest on, besides their data sheets:
 //!
 //! 1. **No ISA card reaches RAM.** A transfer, and also a card that masters the bus itself, needs a
-//!    channel of the 8237. The library masks them all and hands out none of the controllers' ports.
-//! 2. **No PCI function answers here.** I/O BARs lie above all rows, where the firmware put them, and
-//!    are not moved down.
-//! 3. **The engines of functions that do answer here**, in an IDE or a display controller, are stopped
-//!    and programmed through BARs that are not offered. That no further index of a display
-//!    controller's VGA registers starts one is known of QEMU's, and trusted of others.
+//!    channel of the 8237. Init masks them all, and none of the controllers' ports are handed out.
+//! 2. **No PCI function answers here** but an IDE or a display controller: I/O BARs lie above all rows,
+//!    where the firmware put them, and are not moved down.
+//! 3. **Their engines stand still.** They are programmed through BARs that are not offered, and init
+//!    takes the bus from every function. That no further index of a display controller's VGA
+//!    registers starts one is known of QEMU's, and trusted of others.
 //! 4. **No row has an alias.** An ISA card may decode ten address bits only. All rows lie from 0x100 to
 //!    0x3ff, so what is offered is what such a card sees.
 

@@ -21,6 +21,7 @@ use crate::io::{Claims, Register};
 use crate::layout::Layout;
 use crate::memory_map::{MemoryMap, Region, Usage};
 use crate::mmu::PagingMode;
+use crate::observer::Observer;
 use crate::sva::Sva;
 use crate::violation::Violation;
 use core::cell::Cell;
@@ -41,6 +42,7 @@ struct Registers {
     claimed: Cell<bool>,
     ports: Claims,
     handlers: Handlers,
+    observer: Observer,
 }
 
 /// IF in EFLAGS.
@@ -84,6 +86,7 @@ impl<P: PagingMode> Bare<P> {
             claimed: Cell::new(false),
             ports: Claims::new(),
             handlers: Handlers::new(),
+            observer: Observer::new(),
         };
         // SAFETY: there is room for them below RAM, aligned, and nobody else reaches it.
         unsafe { memory.cast().write(registers) };
@@ -263,6 +266,10 @@ impl<P: PagingMode> Machine for Bare<P> {
     }
 
     #[inline(always)]
+    fn observer(&self) -> &Observer {
+        &self.registers().observer
+    }
+
     fn handlers(&self) -> &Handlers {
         &self.registers().handlers
     }

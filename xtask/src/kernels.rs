@@ -27,11 +27,12 @@ pub struct Run {
     pub kernel: &'static str,
     pub profile: Profile,
     pub mode: Mode,
-    /// As in [`Boot`], as are the next three.
+    /// As in [`Boot`], as are the next four.
     pub cpu: Option<&'static str>,
     pub memory: Option<u32>,
     pub append: &'static str,
     pub modules: &'static [&'static str],
+    pub extra: &'static [&'static str],
     /// Seconds after which the guest counts as hanging.
     pub limit: u64,
     pub expect: Expect,
@@ -54,7 +55,8 @@ const RUN: Run = Run {
     memory: None,
     append: "",
     modules: &[],
-    limit: 60,
+    extra: &[],
+    limit: 120,
     expect: Expect { status: 0, texts: &[] },
 };
 
@@ -78,6 +80,7 @@ pub fn runs() -> Vec<Run> {
         }
     }
     runs.extend(BOOTS);
+    runs.extend(PORTS);
     for (mode, _) in MODES {
         let run = Run { mode, cpu: Some("max"), ..RUN };
         let texts = &["hello from", "refused: frame", "may not be mapped for users", "3 ticks", "Summary"];
@@ -193,6 +196,31 @@ const BOOTS: [Run; 20] = [
     },
 ];
 
+/// The kernel that drives ports.
+const PORTS: [Run; 7] = [
+    Run {
+        kernel: "ports",
+        append: "claims",
+        expect: Expect { status: 0, texts: &["113 ports of 65536"] },
+        ..RUN
+    },
+    Run { kernel: "ports", append: "devices", extra: VIDEO_AND_DRIVE, ..RUN },
+    Run {
+        kernel: "ports",
+        append: "devices",
+        extra: VIDEO_AND_DRIVE,
+        mode: Mode::Pae,
+        cpu: Some("max"),
+        ..RUN
+    },
+    Run { kernel: "ports", append: "power-off", ..RUN },
+    Run { kernel: "ports", append: "power-off", extra: Q35, ..RUN },
+    Run { kernel: "ports", append: "reset", ..RUN },
+    Run { kernel: "ports", append: "reset", extra: Q35, ..RUN },
+];
+const VIDEO_AND_DRIVE: &[&str] = &["-vga", "std", "-device", "ide-cd,bus=ide.1"];
+const Q35: &[&str] = &["-machine", "q35"];
+
 /// Builds and boots what has `name` in its description, or all.
 pub fn kernels(name: Option<&str>) -> Result<()> {
     let name = name.unwrap_or_default();
@@ -261,6 +289,7 @@ impl Run {
             memory: self.memory,
             modules: self.modules.iter().map(|&module| module.to_owned()).collect(),
             limit: Some(Duration::from_secs(self.limit)),
+            extra: self.extra.iter().map(|&argument| argument.to_owned()).collect(),
             ..Boot::default()
         }
     }
@@ -309,7 +338,8 @@ impl Display for Run {
         if !self.append.is_empty() {
             write!(f, " \"{}\"", self.append)?;
         }
-        self.modules.iter().try_for_each(|module| write!(f, " +{module}"))
+        self.modules.iter().try_for_each(|module| write!(f, " +{module}"))?;
+        self.extra.iter().try_for_each(|argument| write!(f, " {argument}"))
     }
 }
 
@@ -328,6 +358,7 @@ mod tests {
         memory: Some(64),
         append: "twice",
         modules: &["a b"],
+        extra: &["-machine", "q35"],
         limit: 7,
         expect: Expect { status: 3, texts: &["first", "second"] },
         ..RUN
@@ -343,7 +374,7 @@ mod tests {
 
     #[test]
     fn a_run_is_told_from_the_others() {
-        assert_eq!(EXAMPLE.to_string(), "paging release pae pentium3,+nx 64 MiB \"twice\" +a b");
+        assert_eq!(EXAMPLE.to_string(), "paging release pae pentium3,+nx 64 MiB \"twice\" +a b -machine q35");
         let mut names: Vec<_> = runs().iter().map(Run::to_string).collect();
         names.sort();
         names.dedup();
@@ -356,6 +387,7 @@ mod tests {
         assert_eq!(boot.kernel, Path::new("elf"));
         assert_eq!((boot.cpu.as_deref(), boot.memory), (Some("pentium3,+nx"), Some(64)));
         assert_eq!((boot.append.as_str(), boot.modules), ("twice", vec!["a b".to_owned()]));
+        assert_eq!(boot.extra, ["-machine", "q35"]);
         assert_eq!(boot.limit, Some(Duration::from_secs(7)));
         assert_eq!(EXAMPLE.kernel().directory, Path::new("tests/kernels/paging"));
     }

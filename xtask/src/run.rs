@@ -61,6 +61,10 @@ impl Options {
                 _ => return Err(argument.unexpected().into()),
             }
         }
+        if options.mode == Mode::Pae && boot.cpu.is_none() && !boot.kvm {
+            // The emulated default has no NX, without which there is no such mode.
+            boot.cpu = Some("qemu32,+nx".to_owned());
+        }
         ensure!(!(boot.kvm && boot.icount), "--icount counts emulated instructions, --kvm emulates none");
         Ok(options)
     }
@@ -157,6 +161,15 @@ mod tests {
         assert_eq!(boot.modules, ["Cargo.toml x  y", "src/run.rs"]);
         assert!(boot.icount && !boot.kvm);
         assert_eq!(boot.extra, ["-device", "--mode"]);
+    }
+
+    #[test]
+    fn pae_has_a_cpu_with_no_execute_bits() {
+        let cpu = |arguments: &[&str]| parse(arguments).unwrap().boot.cpu;
+        assert_eq!(cpu(&["--mode=pae"]).as_deref(), Some("qemu32,+nx"));
+        assert_eq!(cpu(&["--mode=pae", "--cpu=pentium3"]).as_deref(), Some("pentium3"));
+        assert_eq!(cpu(&["--mode=pae", "--kvm"]), None);
+        assert_eq!(cpu(&["--mode=two-level"]), None);
     }
 
     #[test]
