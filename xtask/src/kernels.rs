@@ -67,10 +67,15 @@ pub fn runs() -> Vec<Run> {
         for (mode, cpus) in MODES {
             for cpu in cpus {
                 let run = Run { kernel: "machine", profile, mode, cpu: Some(cpu), ..RUN };
-                let ends =
-                    [("walk", 0, &[] as &[_]), ("traps", 0, &[]), ("refusals", 0, &["refused", "told"])]
-                        .into_iter()
-                        .chain(STOPS);
+                let ends = [
+                    ("walk", 0, &[] as &[_]),
+                    ("traps", 0, &[]),
+                    ("refusals", 0, &["refused", "told"]),
+                    ("lines", 0, &[]),
+                    ("storm", 0, &[]),
+                ]
+                .into_iter()
+                .chain(STOPS);
                 runs.extend(ends.map(|(append, status, texts)| Run {
                     append,
                     expect: Expect { status, texts },

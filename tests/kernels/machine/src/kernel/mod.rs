@@ -1,5 +1,6 @@
 mod boundaries;
 mod console;
+mod lines;
 mod loader;
 mod overflow;
 mod raise;
@@ -23,6 +24,8 @@ type Test = fn(&'static Boot<Mode>);
 const TESTS: &[(&str, Test)] = &[
     ("walk", walk::run),
     ("traps", traps::run),
+    ("lines", lines::run),
+    ("storm", lines::storm),
     ("registers", registers::run),
     ("refusals", refusals::run),
     ("panic", refusals::panic),
