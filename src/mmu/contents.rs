@@ -21,9 +21,10 @@ impl<M: Machine> Sva<M> {
     ///
     /// The frame keeps its kind to the last byte (design rule: who reads a frame holds it). Attack X6.
     pub fn read_bytes(&self, frame: Frame, offset: u32, bytes: &mut [u8]) -> Result<(), Violation> {
-        let (_held, at) = self.hold_bytes(frame, offset, bytes.len(), Uses::READ)?;
+        let (held, at) = self.hold_bytes(frame, offset, bytes.len(), Uses::READ)?;
         // SAFETY: 1. `hold_bytes` found the bytes inside the frame, which is RAM. 2. It is held.
         unsafe { self.machine.copy_out(at, bytes) }
+        held.release();
         Ok(())
     }
 
@@ -37,10 +38,11 @@ impl<M: Machine> Sva<M> {
     ///
     /// As [`read_bytes`](Self::read_bytes), and counted as writable. Attack X6.
     pub fn write_bytes(&self, frame: Frame, offset: u32, bytes: &[u8]) -> Result<(), Violation> {
-        let (_held, at) = self.hold_bytes(frame, offset, bytes.len(), Uses::WRITE)?;
+        let (held, at) = self.hold_bytes(frame, offset, bytes.len(), Uses::WRITE)?;
         // SAFETY: 1. `hold_bytes` found the bytes inside the frame, which is RAM. 2. It is held,
         // and no reference to the bytes of such kinds exists.
         unsafe { self.machine.copy_in(at, bytes) }
+        held.release();
         Ok(())
     }
 

@@ -70,13 +70,14 @@ impl<M: Machine> Sva<M> {
             Entry::Empty | Entry::Leaf(_) | Entry::Illegal => self.machine.stop("a table links no table"),
         };
         self.frames.set_stamp(&self.machine, table, Stamp::Dropped(self.clock.now(&self.machine)));
-        self.release(table, Uses::LINK);
+        self.release(self.place(table), Uses::LINK);
         self.root_entry_changed(level, parent.frame);
         parent.release_also(Uses::ENTRY);
         Ok(table)
     }
 
     /// Holds `parent`, a root or a table above the leaves, and says its level.
+    #[inline(always)]
     fn hold_parent(&self, parent: Frame) -> Result<(Held<'_, M>, u8), Violation> {
         let kind = self.kind(parent);
         let level = match kind {
@@ -91,9 +92,12 @@ impl<M: Machine> Sva<M> {
     }
 
     /// Makes the CPUs that keep the entries of `root` in registers read them again.
+    #[inline(always)]
     fn root_entry_changed(&self, level: u8, root: Frame) {
-        let loaded = cfg!(sva_os_unchecked) || self.mappings(root).writable != 0;
-        if M::Mode::ROOT_IN_REGISTERS && level == M::Mode::LEVELS && loaded {
+        if !M::Mode::ROOT_IN_REGISTERS || level != M::Mode::LEVELS {
+            return;
+        }
+        if cfg!(sva_os_unchecked) || self.mappings(root).writable != 0 {
             self.flush_since(self.clock.now(&self.machine));
         }
     }
@@ -101,6 +105,7 @@ impl<M: Machine> Sva<M> {
 
 impl<M: Machine> Held<'_, M> {
     /// Entry `index` of this parent of `level`: of a root, only the client's.
+    #[inline(always)]
     fn child_entry(&self, level: u8, index: u32) -> Result<Slot<'_, M>, Violation> {
         if level == M::Mode::LEVELS { self.user_entry(index) } else { self.entry(index) }
     }

@@ -44,7 +44,7 @@ impl<M: Machine> Sva<M> {
             held.keep();
         }
         if old != self.half.root {
-            self.release(old, Uses::LOAD);
+            self.release(self.place(old), Uses::LOAD);
         }
         self.renew(time);
         Ok(())
@@ -76,11 +76,11 @@ impl<M: Machine> Sva<M> {
             return Ok(self.translate_kernel(page));
         }
         let mut level = M::Mode::LEVELS;
-        while let Some(table) = &held {
+        while let Some(table) = held {
             let raw = table.root_or_table_entry(level, page)?;
-            match M::Mode::decode(level, raw) {
-                Entry::Leaf(leaf) => return Ok(Some(leaf)),
-                Entry::Empty | Entry::Illegal => return Ok(None),
+            let found = match M::Mode::decode(level, raw) {
+                Entry::Leaf(leaf) => Some(leaf),
+                Entry::Empty | Entry::Illegal => None,
                 Entry::Table(child) => {
                     let below = level.saturating_sub(1);
                     let Some(kind) = Kind::table(below) else {
@@ -88,12 +88,18 @@ impl<M: Machine> Sva<M> {
                     };
                     let child = self.acquire(child, kind, Uses::ENTRY);
                     // Still linked here, or it may by now be another's table: then look again.
-                    if table.root_or_table_entry(level, page)? == raw {
-                        held = Some(child?);
+                    held = Some(if table.root_or_table_entry(level, page)? == raw {
+                        table.release();
                         level = below;
-                    }
+                        child?
+                    } else {
+                        table
+                    });
+                    continue;
                 }
-            }
+            };
+            table.release();
+            return Ok(found);
         }
         Ok(None)
     }
@@ -137,7 +143,9 @@ impl<M: Machine> Sva<M> {
         }
         let held = self.acquire(table, wanted, Uses::ENTRY)?;
         let entry = if wanted == Kind::Root { held.root_entry(index)? } else { held.entry(index)? };
-        Ok(M::Mode::decode(level, entry.load()))
+        let raw = entry.load();
+        held.release();
+        Ok(M::Mode::decode(level, raw))
     }
 }
 

@@ -86,7 +86,8 @@ impl<M: Machine> Sva<M> {
         self.change_kind(frame, Kind::Root, Kind::Free)
     }
 
-    /// Makes an unused frame of kind `from` one of kind `to`.
+    /// Makes an unused frame of kind `from` one of kind `to`. In line, where the kinds are known.
+    #[inline(always)]
     pub(crate) fn change_kind(&self, frame: Frame, from: Kind, to: Kind) -> Result<(), Violation> {
         let _quiet = self.quiet();
         self.frames.take(&self.machine, frame, from)?;
@@ -120,6 +121,7 @@ impl<M: Machine> Sva<M> {
     }
 
     /// Copies the kernel half's root entries to `root`, which this CPU took and zeroed.
+    #[inline(never)]
     fn copy_kernel_half(&self, root: Frame) {
         let entries = (0..M::Mode::ROOT_ENTRIES).filter(|index| !self.half.is_user_entry::<M::Mode>(*index));
         for index in entries {
