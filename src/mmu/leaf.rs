@@ -29,11 +29,12 @@ impl<M: Machine> Sva<M> {
     #[doc(alias = "sva_update_l1_mapping")]
     #[inline]
     pub fn map(&self, table: Frame, index: u32, frame: Frame, rights: Rights) -> Result<(), Violation> {
-        let _quiet = self.quiet();
-        let table = self.acquire(table, Kind::Table1, Uses::ENTRY)?;
-        self.fill_leaf(&table.entry(index)?, frame, rights)?;
-        table.keep();
-        Ok(())
+        self.intrinsic(|| {
+            let table = self.acquire(table, Kind::Table1, Uses::ENTRY)?;
+            self.fill_leaf(&table.entry(index)?, frame, rights)?;
+            table.keep();
+            Ok(())
+        })
     }
 
     /// Empties entry `index` of `table`, a table of leaves, and says what stood there.
@@ -54,12 +55,13 @@ impl<M: Machine> Sva<M> {
     #[doc(alias = "sva_remove_mapping")]
     #[inline]
     pub fn unmap(&self, table: Frame, index: u32) -> Result<Leaf, Violation> {
-        let _quiet = self.quiet();
-        let table = self.acquire(table, Kind::Table1, Uses::ENTRY)?;
-        let old = M::Mode::unpack(table.entry(index)?.clear()?);
-        table.release_also(Uses::ENTRY);
-        self.drop_leaf(old);
-        Ok(old)
+        self.intrinsic(|| {
+            let table = self.acquire(table, Kind::Table1, Uses::ENTRY)?;
+            let old = M::Mode::unpack(table.entry(index)?.clear()?);
+            table.release_also(Uses::ENTRY);
+            self.drop_leaf(old);
+            Ok(old)
+        })
     }
 
     /// Changes the rights of the leaf in entry `index` of `table`, a table of leaves, and says
@@ -76,11 +78,12 @@ impl<M: Machine> Sva<M> {
     #[doc(alias = "sva_update_l1_mapping")]
     #[inline]
     pub fn protect(&self, table: Frame, index: u32, rights: Rights) -> Result<Leaf, Violation> {
-        let _quiet = self.quiet();
-        let table = self.acquire(table, Kind::Table1, Uses::ENTRY)?;
-        let old = self.protect_leaf(&table.entry(index)?, rights)?;
-        table.release();
-        Ok(old)
+        self.intrinsic(|| {
+            let table = self.acquire(table, Kind::Table1, Uses::ENTRY)?;
+            let old = self.protect_leaf(&table.entry(index)?, rights)?;
+            table.release();
+            Ok(old)
+        })
     }
 
     /// Replaces the leaf in entry `index` of `table`, a table of leaves, by one to `frame`, user
@@ -97,16 +100,17 @@ impl<M: Machine> Sva<M> {
     #[doc(alias = "sva_update_l1_mapping")]
     #[inline]
     pub fn replace(&self, table: Frame, index: u32, frame: Frame, rights: Rights) -> Result<Leaf, Violation> {
-        let _quiet = self.quiet();
-        let table = self.acquire(table, Kind::Table1, Uses::ENTRY)?;
-        let entry = table.entry(index)?;
-        let target = self.acquire_for_leaf(frame, rights.write())?;
-        let old = entry.update(|_| M::Mode::leaf(frame, rights, Half::User))?;
-        target.keep();
-        let old = M::Mode::unpack(old);
-        self.drop_leaf(old);
-        table.release();
-        Ok(old)
+        self.intrinsic(|| {
+            let table = self.acquire(table, Kind::Table1, Uses::ENTRY)?;
+            let entry = table.entry(index)?;
+            let target = self.acquire_for_leaf(frame, rights.write())?;
+            let old = entry.update(|_| M::Mode::leaf(frame, rights, Half::User))?;
+            target.keep();
+            let old = M::Mode::unpack(old);
+            self.drop_leaf(old);
+            table.release();
+            Ok(old)
+        })
     }
 
     /// Clears accessed and dirty of the leaf in entry `index` of `table`, a table of leaves, and
@@ -120,11 +124,12 @@ impl<M: Machine> Sva<M> {
     ///
     /// Nothing but these two bits changes (invariant 17). Attack E14.
     pub fn take_accessed_dirty(&self, table: Frame, index: u32) -> Result<Leaf, Violation> {
-        let _quiet = self.quiet();
-        let table = self.acquire(table, Kind::Table1, Uses::ENTRY)?;
-        let old = table.entry(index)?.update(M::Mode::without_history)?;
-        table.release();
-        Ok(M::Mode::unpack(old))
+        self.intrinsic(|| {
+            let table = self.acquire(table, Kind::Table1, Uses::ENTRY)?;
+            let old = table.entry(index)?.update(M::Mode::without_history)?;
+            table.release();
+            Ok(M::Mode::unpack(old))
+        })
     }
 
     /// Writes a leaf to `frame` in an empty entry, counted.
