@@ -84,6 +84,8 @@ pub mod audit;
 #[cfg(feature = "boot")]
 pub mod boot;
 pub mod frame;
+#[cfg(feature = "heap")]
+pub mod heap;
 mod init;
 pub mod interrupt;
 pub mod io;
@@ -91,8 +93,10 @@ pub mod layout;
 pub mod machine;
 pub mod memory_map;
 pub mod mmu;
+mod observer;
 mod sva;
 mod violation;
 
+pub use observer::{Observe, Observer};
 pub use sva::{Mappings, Sva};
 pub use violation::{Class, Feature, Progress, Violation};

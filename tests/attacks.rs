@@ -43,6 +43,8 @@ mod counts;
 mod entries;
 #[path = "attacks/frames.rs"]
 mod frames;
+#[path = "attacks/interrupts.rs"]
+mod interrupts;
 #[path = "attacks/layouts.rs"]
 mod layouts;
 #[path = "attacks/maps.rs"]

@@ -5,6 +5,7 @@ use super::lines::Line;
 use super::quiet::Quiet;
 use super::vector::{Exception, FIRST_SOFTWARE, Source, Vector};
 use crate::machine::{Cpu, Machine};
+use crate::observer::observed;
 use crate::sva::Sva;
 use crate::violation::Violation;
 use core::marker::PhantomData;
@@ -57,7 +58,7 @@ impl<'m, M: Machine> Interrupts<'m, M> {
     #[doc(alias = "sva_register_memory_exception")]
     pub fn register_exception(self, exception: Exception, handler: Handler) -> Result<(), Violation> {
         if exception.is_reserved() {
-            return Err(Violation::VectorReserved(exception.vector().into()));
+            return self.refused(Violation::VectorReserved(exception.vector().into()));
         }
         self.register(exception.vector(), handler)
     }
@@ -90,11 +91,13 @@ impl<'m, M: Machine> Interrupts<'m, M> {
     /// The vector is neither an exception's, nor a line's, nor the library's; the slot is empty. Attack D2.
     #[doc(alias = "sva_register_syscall")]
     pub fn register_software(self, vector: u32, handler: Handler) -> Result<(), Violation> {
-        let known = Vector::new(vector).ok_or(Violation::NoSuchVector(vector))?;
+        let Some(known) = Vector::new(vector) else {
+            return self.refused(Violation::NoSuchVector(vector));
+        };
         match known.source() {
             Source::Software => self.register(known, handler),
-            _ if known.number() < FIRST_SOFTWARE => Err(Violation::NotSoftware(vector)),
-            _ => Err(Violation::VectorReserved(vector)),
+            _ if known.number() < FIRST_SOFTWARE => self.refused(Violation::NotSoftware(vector)),
+            _ => self.refused(Violation::VectorReserved(vector)),
         }
     }
 
@@ -102,8 +105,14 @@ impl<'m, M: Machine> Interrupts<'m, M> {
         if self.machine.handlers().put(self.machine, vector, handler) {
             Ok(())
         } else {
-            Err(Violation::VectorTaken(vector.into()))
+            self.refused(Violation::VectorTaken(vector.into()))
         }
+    }
+
+    /// Answers with `violation`, of which the observer is told.
+    #[cold]
+    pub(super) fn refused<T>(self, violation: Violation) -> Result<T, Violation> {
+        observed(self.machine, Err(violation))
     }
 
     /// Forgets the handler of `vector`, whichever call registered it, and masks its line if it has one.
@@ -117,9 +126,11 @@ impl<'m, M: Machine> Interrupts<'m, M> {
     ///
     /// The slot is full.
     pub fn unregister(self, vector: u32) -> Result<(), Violation> {
-        let known = Vector::new(vector).ok_or(Violation::NoSuchVector(vector))?;
+        let Some(known) = Vector::new(vector) else {
+            return self.refused(Violation::NoSuchVector(vector));
+        };
         if !self.machine.handlers().take(self.machine, known) {
-            return Err(Violation::NotRegistered(vector));
+            return self.refused(Violation::NotRegistered(vector));
         }
         if let Source::Line(line) = known.source() {
             self.mask(line);
@@ -144,7 +155,7 @@ impl<'m, M: Machine> Interrupts<'m, M> {
     pub fn unmask(self, line: Line) -> Result<(), Violation> {
         let (handlers, vector) = (self.machine.handlers(), Vector::of_line(line));
         if handlers.get(self.machine, vector).is_none() {
-            return Err(Violation::NotRegistered(vector.into()));
+            return self.refused(Violation::NotRegistered(vector.into()));
         }
         handlers.lines.unmask(self.machine, line);
         Ok(())
@@ -167,7 +178,9 @@ impl<'m, M: Machine> Interrupts<'m, M> {
     #[doc(alias = "sva_load_lif")]
     pub fn enable(self) -> Result<(), Violation> {
         self.machine.interrupts_off();
-        check_outside_handlers(self.machine)?;
+        if let Err(violation) = check_outside_handlers(self.machine) {
+            return self.refused(violation);
+        }
         // SAFETY: no handler runs on this CPU, and client code that runs now runs in no intrinsic.
         unsafe { self.machine.interrupts_on() }
         Ok(())
@@ -213,6 +226,9 @@ impl<'m, M: Machine> Interrupts<'m, M> {
 /// Refuses inside a handler. Interrupts are off.
 #[inline(always)]
 pub(crate) fn check_outside_handlers<M: Machine>(machine: &M) -> Result<(), Violation> {
+    if cfg!(sva_os_unchecked) {
+        return Ok(());
+    }
     match machine.handlers().depth(machine.cpu()) {
         0 => Ok(()),
         depth => Err(Violation::InHandler(depth)),

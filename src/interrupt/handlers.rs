@@ -31,6 +31,9 @@ struct Nesting {
 /// All that the library keeps of a machine's interrupts. A slot has a lock of its own, held for a copy.
 pub struct Handlers {
     slots: [Locked<Option<Handler>>; VECTORS],
+    /// How many slots are full: most digests are of machines without a handler.
+    #[cfg(feature = "emulated")]
+    full: AtomicU32,
     cpus: [Nesting; CPUS],
     preempt: Locked<Option<Preempt>>,
     pub(crate) lines: Lines,
@@ -68,6 +71,8 @@ impl Handlers {
     pub(crate) const fn new() -> Self {
         Self {
             slots: [const { Locked::new(None) }; VECTORS],
+            #[cfg(feature = "emulated")]
+            full: AtomicU32::new(0),
             cpus: [const { Nesting { depth: AtomicU32::new(0), no_preempt: AtomicU32::new(0) } }; CPUS],
             preempt: Locked::new(None),
             lines: Lines::new(),
@@ -100,6 +105,8 @@ impl Handlers {
                 let is_empty = slot.is_none();
                 if is_empty {
                     *slot = Some(handler);
+                    #[cfg(feature = "emulated")]
+                    self.full.fetch_add(1, Ordering::Relaxed);
                 }
                 is_empty
             })
@@ -108,7 +115,10 @@ impl Handlers {
 
     /// Empties a slot; `false` if it was empty.
     pub(crate) fn take<M: Machine>(&self, machine: &M, vector: Vector) -> bool {
-        self.slot(vector).is_some_and(|slot| slot.with(machine, Option::take).is_some())
+        let was_full = self.slot(vector).is_some_and(|slot| slot.with(machine, Option::take).is_some());
+        #[cfg(feature = "emulated")]
+        self.full.fetch_sub(was_full.into(), Ordering::Relaxed);
+        was_full
     }
 
     /// How many handlers run on `cpu`, one inside the other.
@@ -193,6 +203,7 @@ impl Handlers {
         let copied = |count: &AtomicU32| AtomicU32::new(count.load(Ordering::Relaxed));
         Self {
             slots: self.slots.each_ref().map(|slot| Locked::new(slot.peek())),
+            full: copied(&self.full),
             cpus: self
                 .cpus
                 .each_ref()
@@ -216,13 +227,17 @@ impl Handlers {
         use core::hash::{Hash, Hasher};
         let mut hasher = std::hash::DefaultHasher::new();
         // By address: closures have no other identity.
-        for slot in &self.slots {
-            slot.peek().map(core::ptr::from_ref).hash(&mut hasher);
+        if self.full.load(Ordering::Relaxed) != 0 {
+            for slot in &self.slots {
+                slot.peek().map(core::ptr::from_ref).hash(&mut hasher);
+            }
         }
         self.preempt.peek().map(core::ptr::from_ref).hash(&mut hasher);
-        for cpu in &self.cpus {
-            cpu.depth.load(Ordering::Relaxed).hash(&mut hasher);
-            cpu.no_preempt.load(Ordering::Relaxed).hash(&mut hasher);
+        for (number, cpu) in self.cpus.iter().enumerate() {
+            let counts = (cpu.depth.load(Ordering::Relaxed), cpu.no_preempt.load(Ordering::Relaxed));
+            if counts != (0, 0) {
+                (number, counts).hash(&mut hasher);
+            }
         }
         self.lines.digest().hash(&mut hasher);
         hasher.finish()
@@ -250,3 +265,6 @@ impl fmt::Debug for Handlers {
         f.debug_struct("Handlers").finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, feature = "emulated"))]
+mod tests;

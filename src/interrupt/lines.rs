@@ -157,6 +157,12 @@ impl Lines {
         }
     }
 
+    /// Holds the lock, as another CPU would.
+    #[cfg(test)]
+    pub(super) fn hold(&self) -> impl Sized + '_ {
+        self.masks.hold()
+    }
+
     /// What of them decides what happens next: the masks.
     #[cfg(feature = "emulated")]
     pub(super) fn digest(&self) -> u16 {

@@ -18,6 +18,8 @@ mod calls;
 #[cfg(any(test, all(target_arch = "x86", target_os = "none")))]
 pub(crate) mod descriptor;
 pub(crate) mod dispatch;
+#[cfg(all(test, feature = "emulated"))]
+mod fixture;
 pub(crate) mod frame;
 mod handlers;
 mod lines;

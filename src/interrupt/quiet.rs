@@ -48,6 +48,12 @@ impl<T> Locked<T> {
         run(&mut self.0.lock())
     }
 
+    /// Holds the lock, as another CPU would.
+    #[cfg(test)]
+    pub(super) fn hold(&self) -> impl Sized + '_ {
+        self.0.lock()
+    }
+
     /// The value, for a machine that stands still.
     #[cfg(feature = "emulated")]
     pub(super) fn peek(&self) -> T

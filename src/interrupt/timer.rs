@@ -7,6 +7,7 @@
 use super::calls::Interrupts;
 use super::quiet::Quiet;
 use crate::machine::Machine;
+use crate::observer::observed;
 use crate::sva::Sva;
 use crate::violation::Violation;
 
@@ -121,7 +122,7 @@ impl<'m, M: Machine> Timer<'m, M> {
     /// does not know.
     pub fn start_periodic(self, hz: u32) -> Result<u32, Violation> {
         if !Self::RATES.contains(&hz) {
-            return Err(Violation::NoSuchRate(hz));
+            return observed(self.machine, Err(Violation::NoSuchRate(hz)));
         }
         let nearest = Self::HZ.wrapping_add(hz / 2).checked_div(hz).unwrap_or(Self::LONGEST);
         let period = nearest.clamp(Self::SHORTEST_PERIOD, Self::LONGEST);
@@ -140,7 +141,7 @@ impl<'m, M: Machine> Timer<'m, M> {
     /// The delay fits the counter.
     pub fn one_shot(self, ticks: u32) -> Result<(), Violation> {
         if !(1..=Self::LONGEST).contains(&ticks) {
-            return Err(Violation::NoSuchDelay(ticks));
+            return observed(self.machine, Err(Violation::NoSuchDelay(ticks)));
         }
         self.count(Channel::Interrupt, ONE_SHOT, ticks);
         Ok(())

@@ -35,6 +35,7 @@ pub use uart::{Uart, UartPorts};
 
 use crate::interrupt::quiet::Quiet;
 use crate::machine::Machine;
+use crate::observer::observed;
 use crate::violation::Violation;
 use claims::Ports;
 
@@ -77,9 +78,8 @@ impl<'m, M: Machine> Io<'m, M> {
     /// claims that race for ports one succeeds; another may be refused for one that is itself refused,
     /// and be tried again. Attacks P1 to P3.
     pub fn claim(self, first: u16, count: u32) -> Result<PortRange<'m, M>, Violation> {
-        let ports = Ports::new(first, count)?;
-        policy::check(ports)?;
-        self.take(ports)
+        let ports = Ports::new(first, count).and_then(|ports| policy::check(ports).map(|()| ports));
+        observed(self.machine, ports.and_then(|ports| self.take(ports)))
     }
 
     /// Claims `ports`, whatever the policy says of them.

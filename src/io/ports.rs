@@ -4,6 +4,7 @@ use super::Register;
 use super::claims::Ports;
 use crate::interrupt::quiet::Quiet;
 use crate::machine::Machine;
+use crate::observer::observed;
 use crate::violation::Violation;
 use core::fmt;
 use core::marker::PhantomData;
@@ -149,7 +150,7 @@ impl<'m, M: Machine> PortRange<'m, M> {
     pub fn port<W: Register>(&self, offset: u16) -> Result<Port<'_, M, W>, Violation> {
         let end = u32::from(offset).wrapping_add(W::BYTES);
         if !cfg!(sva_os_unchecked) && end > self.ports.count() {
-            return outside(offset);
+            return outside(self.machine, offset);
         }
         Ok(Port { machine: self.machine, number: self.first().wrapping_add(offset), width: PhantomData })
     }
@@ -164,7 +165,9 @@ impl<'m, M: Machine> PortRange<'m, M> {
     ///
     /// `at` lies inside; no [`Port`] of the range is left, by the borrow.
     pub fn split_off(&mut self, at: u16) -> Result<Self, Violation> {
-        let (low, high) = self.ports.split(at).ok_or(Violation::OutsidePorts(at.into()))?;
+        let Some((low, high)) = self.ports.split(at) else {
+            return outside(self.machine, at);
+        };
         self.ports = low;
         Ok(Self { machine: self.machine, ports: high })
     }
@@ -172,8 +175,8 @@ impl<'m, M: Machine> PortRange<'m, M> {
 
 /// Keeps the refusal out of the way of the access.
 #[cold]
-fn outside<T>(offset: u16) -> Result<T, Violation> {
-    Err(Violation::OutsidePorts(offset.into()))
+fn outside<M: Machine, T>(machine: &M, offset: u16) -> Result<T, Violation> {
+    observed(machine, Err(Violation::OutsidePorts(offset.into())))
 }
 
 impl<M: Machine> Drop for PortRange<'_, M> {

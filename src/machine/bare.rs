@@ -21,12 +21,13 @@ use crate::io::{Claims, Register};
 use crate::layout::Layout;
 use crate::memory_map::{MemoryMap, Region, Usage};
 use crate::mmu::PagingMode;
+use crate::observer::Observer;
 use crate::sva::Sva;
 use crate::violation::Violation;
 use core::cell::Cell;
 use core::fmt;
 use core::marker::PhantomData;
-use core::mem::MaybeUninit;
+use core::mem::{MaybeUninit, offset_of};
 use core::ptr::{self, NonNull};
 use std::alloc;
 
@@ -41,6 +42,7 @@ struct Registers {
     claimed: Cell<bool>,
     ports: Claims,
     handlers: Handlers,
+    observer: Observer,
 }
 
 /// IF in EFLAGS.
@@ -84,6 +86,7 @@ impl<P: PagingMode> Bare<P> {
             claimed: Cell::new(false),
             ports: Claims::new(),
             handlers: Handlers::new(),
+            observer: Observer::new(),
         };
         // SAFETY: there is room for them below RAM, aligned, and nobody else reaches it.
         unsafe { memory.cast().write(registers) };
@@ -166,23 +169,26 @@ impl<P: PagingMode> Machine for Bare<P> {
 
     #[inline(always)]
     fn interrupts_off(&self) -> bool {
-        let flags = &self.registers().flags;
+        // As on hardware no register is needed to name the flags: they are so far below RAM.
+        const FLAGS: usize = BELOW - offset_of!(Registers, flags);
         let before: usize;
         #[cfg(target_arch = "x86")]
         // SAFETY: reads and writes the cell, and a word of the stack that is free.
         unsafe {
-            core::arch::asm!("push dword ptr [{flags}]", "pop {before}", "mov dword ptr [{flags}], 0",
-                flags = in(reg) flags.as_ptr(), before = out(reg) before, options(preserves_flags));
+            core::arch::asm!("push dword ptr [{ram} - {flags}]", "pop {before}", "mov dword ptr [{ram} - {flags}], 0",
+                ram = in(reg) self.ram.as_ptr(), flags = const FLAGS, before = out(reg) before,
+                options(preserves_flags));
         }
         #[cfg(target_arch = "x86_64")]
         // SAFETY: reads and writes the cell, and a word of the stack that is free.
         unsafe {
-            core::arch::asm!("push qword ptr [{flags}]", "pop {before}", "mov qword ptr [{flags}], 0",
-                flags = in(reg) flags.as_ptr(), before = out(reg) before, options(preserves_flags));
+            core::arch::asm!("push qword ptr [{ram} - {flags}]", "pop {before}", "mov qword ptr [{ram} - {flags}], 0",
+                ram = in(reg) self.ram.as_ptr(), flags = const FLAGS, before = out(reg) before,
+                options(preserves_flags));
         }
         #[cfg(not(any(target_arch = "x86", target_arch = "x86_64")))]
         {
-            before = flags.replace(0);
+            before = self.registers().flags.replace(0);
         }
         before & INTERRUPT_FLAG != 0
     }
@@ -263,6 +269,10 @@ impl<P: PagingMode> Machine for Bare<P> {
     }
 
     #[inline(always)]
+    fn observer(&self) -> &Observer {
+        &self.registers().observer
+    }
+
     fn handlers(&self) -> &Handlers {
         &self.registers().handlers
     }

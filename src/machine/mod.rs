@@ -9,6 +9,7 @@ use crate::address::{Frame, FrameRange, Page, PhysAddr};
 use crate::interrupt::Handlers;
 use crate::io::{Claims, Register};
 use crate::mmu::PagingMode;
+use crate::observer::Observer;
 use core::mem::MaybeUninit;
 
 #[cfg(feature = "emulated")]
@@ -189,6 +190,9 @@ pub trait Machine: Memory {
 
     /// The handlers of its interrupts, and what each CPU is in the middle of.
     fn handlers(&self) -> &Handlers;
+
+    /// Who is told of refusals.
+    fn observer(&self) -> &Observer;
 
     /// Says `words` on the library's console, which takes no lock.
     fn report(&self, words: core::fmt::Arguments<'_>);

@@ -14,6 +14,7 @@ use sva_os::Violation;
 /// * `TooManyMappings` of tables and roots (`link`, `load_root` and the tables of the leaf calls): at
 ///   most 1024 entries, one link and 32 loads stand on a frame for which 4095 can be counted.
 /// * `FrameBusy` and `FrameSealed` of frames to map: user data is never sealed.
+/// * `InHandler` of `load_root`: no handler runs in the model. What is refused in one is in the attacks (S13).
 /// * what `init` refuses: see the tests of memory maps and layouts.
 pub(crate) const REACHABLE: &[(&str, &[&str])] = &[
     ("declare_table", &["NoSuchLevel", "NoSuchFrame", "NotFree"]),

@@ -44,7 +44,7 @@ cargo xtask COMMAND
     --mode MODE        paging: two-level, the default, or pae (the kernel's feature `pae`)
     --unchecked        without the library's checks, to see what they cost
     --memory MIB, --cpu NAME
-                       the machine, if not QEMU's default of 128 and qemu32
+                       the machine, if not QEMU's default of 128 and qemu32; for pae with NX
     --append TEXT      the kernel's command line
     --module FILE      a boot module, with arguments if they follow a space; may be repeated
     --timeout SECONDS  ends the guest, as a failure

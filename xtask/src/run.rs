@@ -61,6 +61,10 @@ impl Options {
                 _ => return Err(argument.unexpected().into()),
             }
         }
+        if options.mode == Mode::Pae && boot.cpu.is_none() && !boot.kvm {
+            // The emulated default has no NX, without which there is no such mode.
+            boot.cpu = Some("qemu32,+nx".to_owned());
+        }
         ensure!(!(boot.kvm && boot.icount), "--icount counts emulated instructions, --kvm emulates none");
         Ok(options)
     }
@@ -99,7 +103,10 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     }
 }
 
-/// The example that is asked for, or the only one there is.
+/// What is booted when nothing is asked for: the first of these that there is.
+const DEFAULTS: [&str; 2] = ["kernel", "minimal"];
+
+/// The example that is asked for, or the default.
 fn example(name: Option<&str>, examples: &[String]) -> Result<PathBuf> {
     let all = || examples.join(", ");
     match (name, examples) {
@@ -107,7 +114,13 @@ fn example(name: Option<&str>, examples: &[String]) -> Result<PathBuf> {
         (Some(name), _) if examples.iter().any(|example| example == name) => Ok(name.into()),
         (Some(name), _) => bail!("no example `{name}`, but {}", all()),
         (None, [only]) => Ok(only.into()),
-        (None, _) => bail!("which example? --example takes one of {}", all()),
+        (None, _) => match DEFAULTS.iter().find(|name| examples.iter().any(|example| example == *name)) {
+            Some(name) => {
+                eprintln!("xtask: booting {name}; --example takes one of {}", all());
+                Ok(name.into())
+            }
+            None => bail!("which example? --example takes one of {}", all()),
+        },
     }
 }
 
@@ -160,6 +173,15 @@ mod tests {
     }
 
     #[test]
+    fn pae_has_a_cpu_with_no_execute_bits() {
+        let cpu = |arguments: &[&str]| parse(arguments).unwrap().boot.cpu;
+        assert_eq!(cpu(&["--mode=pae"]).as_deref(), Some("qemu32,+nx"));
+        assert_eq!(cpu(&["--mode=pae", "--cpu=pentium3"]).as_deref(), Some("pentium3"));
+        assert_eq!(cpu(&["--mode=pae", "--kvm"]), None);
+        assert_eq!(cpu(&["--mode=two-level"]), None);
+    }
+
+    #[test]
     fn what_makes_no_sense_is_refused() {
         for bad in [
             &["--memory=much"][..],
@@ -186,7 +208,8 @@ mod tests {
         let name = |name, examples: &[String]| example(name, examples).map_err(|error| error.to_string());
         assert_eq!(name(None, std::slice::from_ref(&one)), Ok("one".into()));
         assert_eq!(name(Some("two"), &[one.clone(), two.clone()]), Ok("two".into()));
-        assert!(name(None, &[one.clone(), two]).unwrap_err().contains("one, two"));
+        assert!(name(None, &[one.clone(), two.clone()]).unwrap_err().contains("one, two"));
+        assert_eq!(name(None, &[one.clone(), "minimal".to_owned(), two]), Ok("minimal".into()));
         assert!(name(Some("on"), &[one]).is_err());
         assert_eq!(name(None, &[]), Err("there is no kernel to boot yet".to_owned()));
     }

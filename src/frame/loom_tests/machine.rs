@@ -12,6 +12,7 @@ use crate::mmu::clock::Clock;
 use crate::mmu::kernel_half::KernelHalf;
 use crate::mmu::loaded::Loaded;
 use crate::mmu::{Half, PagingMode, Rights, TwoLevel};
+use crate::observer::Observer;
 use crate::sva::Sva;
 use core::mem::MaybeUninit;
 use loom::sync::Arc;
@@ -56,6 +57,7 @@ struct Shared {
     quiet: [AtomicBool; CPUS as usize],
     /// None: no interrupt here has a vector.
     handlers: Handlers,
+    observer: Observer,
 }
 
 /// A machine as one thread sees it, which is one CPU, and for a moment another whose interrupt it runs.
@@ -78,6 +80,7 @@ impl Tiny {
             roots: [sealed(), sealed()],
             quiet: flags(),
             handlers: Handlers::new(),
+            observer: Observer::new(),
         };
         Self { shared: Arc::new(shared), cpu: Cell::new(0), cleared: Default::default() }
     }
@@ -301,6 +304,10 @@ impl Machine for Tiny {
 
     fn time_stamp(&self) -> Option<u64> {
         unimplemented!()
+    }
+
+    fn observer(&self) -> &Observer {
+        &self.shared.observer
     }
 
     fn handlers(&self) -> &Handlers {

@@ -10,6 +10,7 @@ use crate::interrupt::Handlers;
 use crate::io::{self, Claims};
 use crate::machine::{Cpu, Machine, Memory, Word, sealed::Sealed};
 use crate::mmu::PagingMode;
+use crate::observer::Observer;
 use core::fmt;
 use core::mem::MaybeUninit;
 use std::sync::atomic::Ordering;
@@ -190,6 +191,10 @@ impl<P: PagingMode> Machine for Emulated<P> {
     /// Injected like the answers of devices.
     fn time_stamp(&self) -> Option<u64> {
         Some(self.devices().read(self.cpu(), Register::TimeStamp, 8))
+    }
+
+    fn observer(&self) -> &Observer {
+        &self.observer
     }
 
     fn handlers(&self) -> &Handlers {

@@ -81,6 +81,7 @@ use crate::interrupt::Handlers;
 use crate::io::Claims;
 use crate::machine::{Cpu, Word};
 use crate::mmu::PagingMode;
+use crate::observer::Observer;
 use cache::Caches;
 use core::fmt;
 use core::marker::PhantomData;
@@ -124,7 +125,7 @@ impl Config {
 
 /// An i386 machine in host memory, its MMU as hostile as the manuals allow.
 ///
-/// `Clone` copies the whole world but the hook. A copy, and a [`digest`](Self::digest), are exact
+/// `Clone` copies the whole world but the hook and the observer of refusals. A copy, and a [`digest`](Self::digest), are exact
 /// when no other thread changes the machine meanwhile.
 ///
 /// # Frames lent to Rust
@@ -140,6 +141,7 @@ pub struct Emulated<P: PagingMode> {
     hook: HookSlot,
     claimed: AtomicBool,
     handlers: Handlers,
+    observer: Observer,
     console: Mutex<String>,
     mode: PhantomData<fn() -> P>,
 }
@@ -162,6 +164,7 @@ impl<P: PagingMode> Emulated<P> {
             hook: HookSlot::default(),
             claimed: AtomicBool::new(false),
             handlers: Handlers::new(),
+            observer: Observer::new(),
             console: Mutex::default(),
             mode: PhantomData,
         }
@@ -342,6 +345,7 @@ impl<P: PagingMode> Clone for Emulated<P> {
             hook: HookSlot::default(),
             claimed: AtomicBool::new(self.claimed.load(Ordering::Relaxed)),
             handlers: self.handlers.duplicate(),
+            observer: Observer::new(),
             console: Mutex::new(self.console().clone()),
             mode: PhantomData,
         }

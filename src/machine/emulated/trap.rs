@@ -69,3 +69,6 @@ impl<P: PagingMode> Emulated<P> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

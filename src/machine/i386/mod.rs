@@ -25,6 +25,7 @@ use crate::interrupt::Handlers;
 use crate::io::{Claims, Register};
 use crate::layout::DirectMap;
 use crate::mmu::PagingMode;
+use crate::observer::Observer;
 use core::fmt::{self, Write};
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
@@ -49,6 +50,9 @@ static CLAIMED: AtomicBool = AtomicBool::new(false);
 
 /// Which ports somebody has.
 static PORTS: Claims = Claims::new();
+
+/// Who is told of refusals.
+static OBSERVER: Observer = Observer::new();
 
 /// Its handlers.
 pub(crate) static HANDLERS: Handlers = Handlers::new();
@@ -235,6 +239,10 @@ impl<P: PagingMode> Machine for I386<P> {
     }
 
     #[inline(always)]
+    fn observer(&self) -> &Observer {
+        &OBSERVER
+    }
+
     fn handlers(&self) -> &Handlers {
         &HANDLERS
     }

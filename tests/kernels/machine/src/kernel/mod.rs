@@ -1,8 +1,12 @@
+mod boundaries;
 mod console;
+mod lines;
 mod loader;
 mod overflow;
 mod raise;
+mod refusals;
 mod registers;
+mod scenario;
 mod traps;
 mod walk;
 
@@ -20,7 +24,13 @@ type Test = fn(&'static Boot<Mode>);
 const TESTS: &[(&str, Test)] = &[
     ("walk", walk::run),
     ("traps", traps::run),
+    ("lines", lines::run),
+    ("storm", lines::storm),
     ("registers", registers::run),
+    ("refusals", refusals::run),
+    ("panic", refusals::panic),
+    ("step", boundaries::step),
+    ("strike", boundaries::strike),
     ("unhandled", traps::unhandled),
     ("machine-check", traps::machine_check),
     ("task-gate", overflow::task_gate),
