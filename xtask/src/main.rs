@@ -9,6 +9,7 @@ mod mutants;
 mod mutations;
 mod process;
 mod setup;
+mod snapshot;
 mod test;
 mod toolchain;
 
