@@ -92,7 +92,7 @@ fn run_stage(
         None => true,
         Some((last, outcome)) => outcome == Outcome::Missed && last < number,
     };
-    let due: Vec<_> = list.iter().filter(is_due).cloned().collect();
+    let due: Vec<_> = list.iter().filter(|mutant| stage.is_for(mutant)).filter(is_due).cloned().collect();
     drop(known);
     let Some(bench) = benches.first().filter(|_| !due.is_empty()) else {
         return Ok(());

@@ -24,6 +24,8 @@ pub struct Stage {
     /// Seconds of processor time after which a test program counts as looping: about five times
     /// what the unbroken code takes.
     limit: u32,
+    /// The source whose own tests this stage skips: its mutants wait for a later stage.
+    not_for: Option<&'static str>,
 }
 
 pub const STAGES: [Stage; 7] = [
@@ -40,6 +42,7 @@ pub const STAGES: [Stage; 7] = [
         ],
         opt_level: 0,
         limit: 20,
+        not_for: Some(AUDIT),
     },
     Stage {
         name: "quick attacks",
@@ -47,14 +50,30 @@ pub const STAGES: [Stage; 7] = [
         skip: &["clock::", "concurrency::", "plans::", "shootdown::"],
         opt_level: 0,
         limit: 30,
+        not_for: Some(AUDIT),
     },
-    Stage { name: "all unit tests", targets: &["--lib"], skip: &[], opt_level: 1, limit: 60 },
-    Stage { name: "all attacks", targets: &["--test=attacks"], skip: &[], opt_level: 1, limit: 120 },
-    Stage { name: "model", targets: &["--test=model"], skip: &[], opt_level: 1, limit: 150 },
-    Stage { name: "worlds", targets: &["--test=worlds"], skip: &[], opt_level: 1, limit: 150 },
-    Stage { name: "schedules", targets: &["--test=schedules"], skip: &[], opt_level: 1, limit: 400 },
+    Stage { name: "all unit tests", targets: &["--lib"], skip: &[], opt_level: 1, limit: 60, not_for: None },
+    Stage {
+        name: "all attacks",
+        targets: &["--test=attacks"],
+        skip: &[],
+        opt_level: 1,
+        limit: 120,
+        not_for: None,
+    },
+    Stage { name: "model", targets: &["--test=model"], skip: &[], opt_level: 1, limit: 150, not_for: None },
+    Stage { name: "worlds", targets: &["--test=worlds"], skip: &[], opt_level: 1, limit: 150, not_for: None },
+    Stage {
+        name: "schedules",
+        targets: &["--test=schedules"],
+        skip: &[],
+        opt_level: 1,
+        limit: 400,
+        not_for: None,
+    },
 ];
 
+const AUDIT: &str = "src/audit.rs";
 /// Seconds after which any command counts as hanging, on a machine as busy as may be.
 const PATIENCE: &str = "--timeout=1800";
 /// The profile, in `.cargo/config.toml`.
@@ -129,6 +148,11 @@ impl Bench {
 }
 
 impl Stage {
+    /// Whether this stage is worth while for the mutant on this line.
+    pub fn is_for(&self, mutant: &str) -> bool {
+        self.not_for.is_none_or(|file| !mutant.starts_with(file))
+    }
+
     fn cargo_arguments(&self) -> Vec<String> {
         // Processor time, unlike time on the clock, is the same on a busy machine.
         let runner = format!("target.'cfg(unix)'.runner = ['prlimit', '--cpu={}']", self.limit);
