@@ -42,6 +42,8 @@ pub struct Options {
     pub jobs: Option<usize>,
     /// Forget earlier runs, which say what has been caught already.
     pub fresh: bool,
+    /// Run all tests on what is listed as equivalent too, not the quick ones alone.
+    pub listed: bool,
 }
 
 /// Runs all stages, going on where it was stopped, and judges the survivors.
@@ -60,6 +62,10 @@ pub fn mutants(options: &Options) -> Result<()> {
     let benches = (0..jobs).map(|number| Bench::new(OUTPUT, number, &tree)).collect::<Result<Vec<_>>>()?;
     let verdicts = Mutex::new(Verdicts::read(VERDICTS, &tree)?);
     for (number, stage) in STAGES.iter().enumerate() {
+        // No test tells an equivalent from the source; the slow ones take longest to say so.
+        let skips =
+            |mutant: &str| !options.listed && !stage.is_quick() && listed.contains(&without_position(mutant));
+        let list = list.iter().filter(|mutant| stage.is_for(mutant) && !skips(mutant)).cloned().collect();
         run_stage(number, stage, &list, &benches, &verdicts, &tree)?;
     }
 
@@ -92,7 +98,7 @@ fn run_stage(
         None => true,
         Some((last, outcome)) => outcome == Outcome::Missed && last < number,
     };
-    let due: Vec<_> = list.iter().filter(|mutant| stage.is_for(mutant)).filter(is_due).cloned().collect();
+    let due: Vec<_> = list.iter().filter(is_due).cloned().collect();
     drop(known);
     let Some(bench) = benches.first().filter(|_| !due.is_empty()) else {
         return Ok(());
@@ -100,7 +106,6 @@ fn run_stage(
     println!("{}: {} mutants; first unbroken", stage.name, due.len());
     bench.try_unbroken(stage).context("the tests fail before anything is broken")?;
 
-    let total = due.len();
     let queue: Mutex<VecDeque<_>> = Mutex::new(due.chunks(CHUNK).map(<[_]>::to_vec).collect());
     let work = |bench: &Bench| -> Result<()> {
         loop {
@@ -116,10 +121,9 @@ fn run_stage(
             let mut verdicts = lock()?;
             verdicts.add(tree, outcomes)?;
             let done =
-                list.iter().filter(|mutant| verdicts.get(mutant).is_some_and(|(last, _)| last == number));
-            let missed =
-                done.clone().filter(|mutant| verdicts.get(mutant) == Some((number, Outcome::Missed)));
-            println!("{}: {} of {total} done, {} missed", stage.name, done.count(), missed.count());
+                due.iter().filter_map(|mutant| verdicts.get(mutant)).filter(|(last, _)| *last == number);
+            let missed = done.clone().filter(|(_, outcome)| *outcome == Outcome::Missed);
+            println!("{}: {} of {} done, {} missed", stage.name, done.count(), due.len(), missed.count());
         }
     };
     thread::scope(|scope| {
