@@ -11,7 +11,7 @@
 
 mod common;
 
-use common::world::{FIRST_FREE, frame, page, world};
+use common::world::{FIRST_FREE, frame, low_world, page, world};
 use sva_os::address::{Frame, FrameRange, Page, PageRange};
 use sva_os::frame::Kind;
 use sva_os::machine::{Cpu, Emulated};
@@ -159,6 +159,24 @@ both! {
         space.map(page(5), frame(DATA), Rights::Read, &mut source).unwrap();
         assert_eq!(destroyed(space, &mut source), 1);
         assert_eq!(kinds(&sva), before);
+    }
+
+    /// The kernel lies low and the window above it: entries before the window are not the client's.
+    fn a_window_that_starts_higher_is_emptied_whole<P>() {
+        let sva = low_world::<P>(2, RAM);
+        (DATA..DATA + 2).for_each(|data| sva.retype(frame(data), Kind::UserData).unwrap());
+        let before = kinds(&sva);
+        let mut source = Stack::of(10);
+        let space = AddressSpace::new(&sva, frame(ROOT)).unwrap();
+        let window = sva.user_window();
+        assert_ne!(window.first(), Page::ZERO);
+        for (n, at) in (0..).zip([window.first(), page(window.end() - 1)]) {
+            space.map(at, frame(DATA + n), Rights::Read, &mut source).unwrap();
+        }
+        assert_eq!(space.table_count(), 1 + 2 * depth::<P>());
+        assert_eq!(destroyed(space, &mut source), 2);
+        assert_eq!(kinds(&sva), before);
+        sva.audit().unwrap();
     }
 
     /// The source runs dry at every place: nothing is left behind.

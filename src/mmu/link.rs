@@ -117,3 +117,6 @@ impl<M: Machine> Held<'_, M> {
 fn not_a_parent(frame: Frame, kind: Kind) -> Violation {
     if kind == Kind::None { Violation::NoSuchFrame(frame) } else { Violation::NotATable(frame) }
 }
+
+#[cfg(all(test, feature = "emulated"))]
+mod tests;

@@ -47,3 +47,6 @@ impl Loaded {
         Frame::new(unsafe { ram.load(self.record(cpu)) })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -66,14 +66,19 @@ impl Scenario<'_> {
     /// The world before any of the CPUs begins.
     fn start<P: PagingMode>(&self) -> World<P> {
         let world = small_world::<P>(self.cpus.len() as u32, FRAMES);
+        let strike = || {
+            if self.eagerness == Eagerness::Full {
+                strike(&world, PAGES).unwrap_or_else(|text| panic!("{} beforehand: {text}", self.name));
+            }
+        };
         for (from, call) in self.before {
+            // What a TLB holds from before a call is what the next ones have to reckon with.
+            strike();
             let answer = world.machine().as_cpu(cpu(*from), || call.perform(&world));
             assert!(!answer.is_refusal(), "{}: {call:?} beforehand is {answer:?}", self.name);
         }
         soil(&world);
-        if self.eagerness == Eagerness::Full {
-            strike(&world, PAGES).unwrap_or_else(|text| panic!("{} beforehand: {text}", self.name));
-        }
+        strike();
         if let Some(time) = self.clock {
             set_clock(&world, time);
         }

@@ -1,6 +1,6 @@
 //! What must hold at every moment, also in the middle of an intrinsic: the TLBs are harmless.
 //!
-//! Invariant 9: whatever a CPU remembers or could find by walking now leads a user to user data, or
+//! Invariant 8: what CR3 names is a root and stays one. Invariant 9: whatever a CPU remembers or could find by walking now leads a user to user data, or
 //! to a frame that is `BUSY` and will not change before it was forgotten; and through nothing
 //! but tables.
 
@@ -37,11 +37,15 @@ pub(crate) fn cpus<P: PagingMode>(world: &World<P>) -> u32 {
     world.machine().cpus()
 }
 
-/// The TLBs, paging-structure caches, PDPTE registers, and what walks would find for `pages`.
+/// CR3, the TLBs, paging-structure caches, PDPTE registers, and what walks would find for `pages`.
 pub(crate) fn check<P: PagingMode>(world: &World<P>, pages: u32) -> Result<(), String> {
     let machine = world.machine();
     for cpu in (0..cpus(world)).map(cpu) {
         let who = |text: String| format!("CPU {}: {text}", cpu.number());
+        let root = word(world, machine.root_of(cpu));
+        if !root.may_be_loaded() {
+            return Err(who(format!("CR3 names {root:?}")));
+        }
         for (page, translation) in machine.cached(cpu) {
             check_translation(world, page, translation).map_err(|text| who(format!("TLB: {text}")))?;
         }

@@ -41,6 +41,11 @@ impl Word {
     pub(crate) fn may_be_walked(self, level: u8) -> bool {
         self.busy || (self.kind == table_kind(level) && !self.sealed)
     }
+
+    /// Whether a CPU's CR3 may name it: a root that cannot become something else meanwhile.
+    pub(crate) fn may_be_loaded(self) -> bool {
+        self.kind == Kind::Root && !self.busy && (self.sealed || self.writable != 0)
+    }
 }
 
 /// Word 1 of a frame's entry.

@@ -13,6 +13,7 @@ mod process;
 mod qemu;
 mod run;
 mod setup;
+mod snapshot;
 mod test;
 mod toolchain;
 mod unpack;
@@ -31,9 +32,10 @@ cargo xtask COMMAND
 
   test [--quick]     what every change has to pass; --quick: format, clippy, tests
   model [--steps N]  the long random walk of the model, 10,000,000 steps
-  mutants [--file GLOB] [--jobs N] [--fresh]
+  mutants [--file GLOB] [--jobs N] [--fresh] [--listed]
                      breaks the source one operator at a time: some test must fail;
-                     goes on where it was stopped, --fresh starts anew
+                     goes on where it was stopped, --fresh starts anew;
+                     --listed: all tests, also on what is listed as equivalent
   mutations [NAME]   applies the wrong orders in tests/mutants/*.patch: some test must fail
   bench              counts the instructions of the checks, against their budgets
   kernels [NAME]     boots the test kernels in QEMU: all, or the runs with NAME in their name
@@ -105,6 +107,7 @@ fn command() -> Result<ExitCode> {
                     Long("file") => options.files.push(arguments.value()?.string()?),
                     Long("jobs") => options.jobs = Some(arguments.value()?.parse()?),
                     Long("fresh") => options.fresh = true,
+                    Long("listed") => options.listed = true,
                     _ => return Err(argument.unexpected().into()),
                 }
             }

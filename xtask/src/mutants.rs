@@ -3,15 +3,25 @@
 //! The survivors must be exactly those that `tests/mutants/equivalent.txt` argues to be no
 //! change at all.
 
-use std::collections::BTreeSet;
+mod equivalents;
+mod stage;
+mod verdicts;
+
+use std::collections::{BTreeSet, VecDeque};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Mutex;
+use std::thread;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 
 use crate::process::{read, run};
+use crate::snapshot::Snapshot;
 use crate::toolchain::cargo;
+use equivalents::{complaints, equivalents, without_position};
+use stage::{Bench, STAGES, Stage};
+use verdicts::{Outcome, Verdicts};
 
 /// What every proof of the library rests on: all of it has to be tested to the last operator.
 const SOURCES: [&str; 4] = ["src/frame/**", "src/mmu/**", "src/address.rs", "src/audit.rs"];
@@ -19,51 +29,121 @@ const VERSION: &str = "27.1.0";
 const TOOLS: &str = "target/tools";
 const TOOL: &str = "target/tools/bin/cargo-mutants";
 const OUTPUT: &str = "target/mutants";
-const SURVIVORS: &str = "target/mutants/mutants.out/missed.txt";
+const VERDICTS: &str = "target/mutants/verdicts.txt";
 const EQUIVALENT: &str = "tests/mutants/equivalent.txt";
+/// How many mutants a bench takes at a time: what is lost when the command is stopped.
+const CHUNK: usize = 8;
 
 #[derive(Default)]
 pub struct Options {
     /// Globs of the files to break; [`SOURCES`] if none are named.
     pub files: Vec<String>,
     /// How many mutants to build and test at the same time.
-    pub jobs: Option<u32>,
+    pub jobs: Option<usize>,
     /// Forget earlier runs, which say what has been caught already.
     pub fresh: bool,
+    /// Run all tests on what is listed as equivalent too, not the quick ones alone.
+    pub listed: bool,
 }
 
-/// Runs cargo-mutants, going on where it was stopped, and judges the survivors.
+/// Runs all stages, going on where it was stopped, and judges the survivors.
 pub fn mutants(options: &Options) -> Result<()> {
     let listed = equivalents(&fs::read_to_string(EQUIVALENT).context(EQUIVALENT)?)?;
     install()?;
-    if options.fresh && Path::new(OUTPUT).exists() {
-        fs::remove_dir_all(OUTPUT)?;
+    if options.fresh && Path::new(VERDICTS).exists() {
+        fs::remove_file(VERDICTS)?;
     }
-    let mut mutants = tool(options);
-    mutants.args(["--iterate", "--output", OUTPUT]);
-    if let Some(jobs) = options.jobs {
-        mutants.arg(format!("--jobs={jobs}"));
-    }
-    without_shrinking(&mut mutants);
-    match mutants.status()?.code() {
-        // All caught; some missed; some timed out, which is caught too.
-        Some(0 | 2 | 3) => {}
-        Some(4) => bail!("the tests fail before anything is broken"),
-        _ => bail!("cargo-mutants did not finish: the same command goes on where it stopped"),
+    fs::create_dir_all(OUTPUT)?;
+    let tree = Snapshot::take()?;
+    let list = list(options)?;
+    ensure!(!list.is_empty(), "no file holds a mutant");
+
+    let jobs = options.jobs.unwrap_or(1).max(1);
+    let benches = (0..jobs).map(|number| Bench::new(OUTPUT, number, &tree)).collect::<Result<Vec<_>>>()?;
+    let verdicts = Mutex::new(Verdicts::read(VERDICTS, &tree)?);
+    for (number, stage) in STAGES.iter().enumerate() {
+        // No test tells an equivalent from the source; the slow ones take longest to say so.
+        let skips =
+            |mutant: &str| !options.listed && !stage.is_quick() && listed.contains(&without_position(mutant));
+        let list = list.iter().filter(|mutant| stage.is_for(mutant) && !skips(mutant)).cloned().collect();
+        run_stage(number, stage, &list, &benches, &verdicts, &tree)?;
     }
 
-    let list = read(tool(options).args(["--list", "--line-col=false"]))?;
-    let scope: BTreeSet<_> = list.lines().collect();
-    ensure!(!scope.is_empty(), "no file holds a mutant");
-    let survivors = fs::read_to_string(SURVIVORS).context(SURVIVORS)?;
-    let survivors: Vec<_> = survivors.lines().map(without_position).collect();
+    let verdicts = verdicts.into_inner().map_err(|_| anyhow!("a bench panicked"))?;
+    summarise(&list, &verdicts);
+    let missed = list.iter().filter(|mutant| matches!(verdicts.get(mutant), Some((_, Outcome::Missed))));
+    let survivors: Vec<_> = missed.map(|mutant| without_position(mutant)).collect();
+    let scope = list.iter().map(|mutant| without_position(mutant)).collect();
     let complaints = complaints(&listed, &survivors, &scope, options.files.is_empty());
     for complaint in &complaints {
         println!("{complaint}");
     }
-    ensure!(complaints.is_empty(), "{EQUIVALENT} and the survivors in {SURVIVORS} differ");
+    ensure!(complaints.is_empty(), "{EQUIVALENT} and the survivors differ; verdicts in {VERDICTS}");
     println!("survivors: {}, each argued to be equivalent", survivors.len());
     Ok(())
+}
+
+/// Runs one stage over the mutants that all stages before it missed.
+fn run_stage(
+    number: usize,
+    stage: &Stage,
+    list: &BTreeSet<String>,
+    benches: &[Bench],
+    verdicts: &Mutex<Verdicts>,
+    tree: &Snapshot,
+) -> Result<()> {
+    let lock = || verdicts.lock().map_err(|_| anyhow!("a bench panicked"));
+    let known = lock()?;
+    let is_due = |mutant: &&String| match known.get(mutant) {
+        None => true,
+        Some((last, outcome)) => outcome == Outcome::Missed && last < number,
+    };
+    let due: Vec<_> = list.iter().filter(is_due).cloned().collect();
+    drop(known);
+    let Some(bench) = benches.first().filter(|_| !due.is_empty()) else {
+        return Ok(());
+    };
+    println!("{}: {} mutants; first unbroken", stage.name, due.len());
+    bench.try_unbroken(stage).context("the tests fail before anything is broken")?;
+
+    let queue: Mutex<VecDeque<_>> = Mutex::new(due.chunks(CHUNK).map(<[_]>::to_vec).collect());
+    let work = |bench: &Bench| -> Result<()> {
+        loop {
+            let Some(chunk) = queue.lock().map_err(|_| anyhow!("a bench panicked"))?.pop_front() else {
+                return Ok(());
+            };
+            let outcomes = bench.try_mutants(stage, &chunk)?;
+            for (mutant, _) in outcomes.iter().filter(|(_, outcome)| *outcome == Outcome::Missed) {
+                println!("  missed: {mutant}");
+            }
+            let outcomes =
+                outcomes.into_iter().map(|(mutant, outcome)| (mutant, (number, outcome))).collect();
+            let mut verdicts = lock()?;
+            verdicts.add(tree, outcomes)?;
+            let done =
+                due.iter().filter_map(|mutant| verdicts.get(mutant)).filter(|(last, _)| *last == number);
+            let missed = done.clone().filter(|(_, outcome)| *outcome == Outcome::Missed);
+            println!("{}: {} of {} done, {} missed", stage.name, done.count(), due.len(), missed.count());
+        }
+    };
+    thread::scope(|scope| {
+        let workers: Vec<_> = benches.iter().map(|bench| scope.spawn(|| work(bench))).collect();
+        workers.into_iter().try_for_each(|worker| worker.join().map_err(|_| anyhow!("a bench panicked"))?)
+    })
+}
+
+/// Prints what each stage found.
+fn summarise(list: &BTreeSet<String>, verdicts: &Verdicts) {
+    println!("{} mutants", list.len());
+    for (number, stage) in STAGES.iter().enumerate() {
+        let count =
+            |outcome| list.iter().filter(|mutant| verdicts.get(mutant) == Some((number, outcome))).count();
+        let [caught, timeout, unviable, missed] = Outcome::ALL.map(|(outcome, _)| count(outcome));
+        println!(
+            "{:<18} {caught} caught, {timeout} timed out, {unviable} did not compile, {missed} left",
+            stage.name
+        );
+    }
 }
 
 /// Makes a failing property test end at once, and leave nothing behind for the next run.
@@ -71,14 +151,15 @@ pub fn without_shrinking(command: &mut Command) {
     command.env("PROPTEST_MAX_SHRINK_ITERS", "0").env("PROPTEST_DISABLE_FAILURE_PERSISTENCE", "true");
 }
 
-fn tool(options: &Options) -> Command {
+/// The mutants of the chosen files, one line each.
+fn list(options: &Options) -> Result<BTreeSet<String>> {
     let mut command = Command::new(TOOL);
-    command.arg("mutants");
+    command.args(["mutants", "--list"]);
     if options.files.is_empty() {
         command.args(SOURCES.map(|glob| format!("--file={glob}")));
     }
     command.args(options.files.iter().map(|glob| format!("--file={glob}")));
-    command
+    Ok(read(&mut command)?.lines().map(str::to_owned).collect())
 }
 
 /// Installs cargo-mutants beside the build, so that the machine's own tools stay as they are.
@@ -97,83 +178,4 @@ fn install() -> Result<()> {
         "--root",
         TOOLS,
     ]))
-}
-
-/// The mutants listed as equivalent. Each needs its argument.
-fn equivalents(text: &str) -> Result<Vec<String>> {
-    let mut lines = text.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty()).peekable();
-    let mut mutants = Vec::new();
-    let is_argument = |line: &&str| line.starts_with(char::is_whitespace);
-    while let Some(mutant) = lines.next() {
-        ensure!(!is_argument(&mutant) && lines.next_if(is_argument).is_some(), "no argument: {mutant}");
-        while lines.next_if(is_argument).is_some() {}
-        mutants.push(mutant.to_owned());
-    }
-    Ok(mutants)
-}
-
-/// `src/a.rs:1:2: replace ...` as `src/a.rs: replace ...`, which an edit above does not change.
-fn without_position(mutant: &str) -> String {
-    let (place, change) = mutant.split_once(": ").unwrap_or((mutant, ""));
-    let file = place.split(':').next().unwrap_or_default();
-    format!("{file}: {change}")
-}
-
-/// Where the list and the survivors differ. What is outside the `scope` of this run is judged
-/// only if the run was over `everything`.
-fn complaints(
-    listed: &[String],
-    survivors: &[String],
-    scope: &BTreeSet<&str>,
-    everything: bool,
-) -> Vec<String> {
-    let count = |mutants: &[String], mutant: &String| mutants.iter().filter(|other| *other == mutant).count();
-    let mutants: BTreeSet<_> = listed.iter().chain(survivors).collect();
-    let complaint = |mutant: &String| {
-        let in_scope = scope.contains(mutant.as_str());
-        let (listed, survivors) = (count(listed, mutant), count(survivors, mutant));
-        if survivors > listed {
-            Some(format!("survived, not listed: {mutant}"))
-        } else if in_scope && survivors < listed {
-            Some(format!("listed, but caught:   {mutant}"))
-        } else if everything && !in_scope {
-            Some(format!("listed, but is gone:  {mutant}"))
-        } else {
-            None
-        }
-    };
-    mutants.into_iter().filter_map(complaint).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_equivalent_has_an_argument() {
-        let text = "# header\n\na.rs: x\n  because\n  it is\nb.rs: y\n\tsame\n";
-        assert_eq!(equivalents(text).unwrap(), ["a.rs: x", "b.rs: y"]);
-        assert!(equivalents("a.rs: x\nb.rs: y\n  because\n").is_err());
-        assert!(equivalents("  because\n").is_err());
-    }
-
-    #[test]
-    fn a_mutant_is_known_without_its_position() {
-        let mutant = "src/a.rs:12:5: replace f -> Result<A::B> with Ok(C::D: e)";
-        assert_eq!(without_position(mutant), "src/a.rs: replace f -> Result<A::B> with Ok(C::D: e)");
-    }
-
-    #[test]
-    fn the_list_and_the_survivors_must_agree() {
-        let judge = |listed: &[&str], survivors: &[&str], everything| {
-            let own = |mutants: &[&str]| mutants.iter().map(|&mutant| mutant.to_owned()).collect::<Vec<_>>();
-            complaints(&own(listed), &own(survivors), &BTreeSet::from(["a", "b"]), everything).len()
-        };
-        assert_eq!(judge(&["a"], &["a"], true), 0);
-        assert_eq!(judge(&["a"], &["a", "a"], true), 1, "a twin that nobody argued");
-        assert_eq!(judge(&[], &["b"], true), 1, "a survivor that nobody argued");
-        assert_eq!(judge(&["a"], &[], true), 1, "an equivalent that a test kills");
-        assert_eq!(judge(&["z"], &[], true), 1, "an equivalent that is gone");
-        assert_eq!(judge(&["z"], &[], false), 0, "an equivalent in a file that was not run");
-    }
 }

@@ -4,7 +4,7 @@
 //! starts with lines that say what is wrong, then `expect:` and parts of the names of tests, of
 //! which one has to fail, and perhaps `run:` with the arguments of a `cargo test` that is enough.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,7 +12,8 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::mutants::without_shrinking;
-use crate::process::{read, run_quietly};
+use crate::process::run_quietly;
+use crate::snapshot::Snapshot;
 
 const PATCHES: &str = "tests/mutants";
 /// A copy of the work tree to break. What is built of it goes beside it.
@@ -29,14 +30,16 @@ pub fn mutations(name: Option<&str>) -> Result<()> {
     fs::create_dir_all(LOGS)?;
     let tree = Snapshot::take()?;
 
-    tree.restore()?;
-    println!("unchanged: testing");
-    let dead = run_tests("unchanged", "")?;
-    ensure!(dead.is_empty(), "the tests fail before anything is broken: {}, see {LOGS}", dead.join(", "));
+    tree.restore(Path::new(TREE))?;
+    for run in patches.iter().map(|patch| &patch.run).collect::<BTreeSet<_>>() {
+        println!("unchanged: {run}");
+        let dead = run_tests("unchanged", run)?;
+        ensure!(dead.is_empty(), "the tests fail before anything is broken: {}, see {LOGS}", dead.join(", "));
+    }
 
     let mut failures = 0;
     for patch in &patches {
-        tree.restore()?;
+        tree.restore(Path::new(TREE))?;
         let verdict = patch.try_out().unwrap_or_else(|error| Verdict::Broken(format!("{error:#}")));
         failures += usize::from(!matches!(verdict, Verdict::Caught(_)));
         println!("{:<40} {}", patch.name, verdict.describe());
@@ -136,9 +139,10 @@ fn run_tests(name: &str, arguments: &str) -> Result<Vec<String>> {
     let test = |more: &[&str]| {
         // `timeout` ends the test programs too; a killed cargo would leave them.
         let mut command = Command::new("timeout");
-        command.args([LIMIT, "cargo", "test", "--package=sva-os", "--release", "--no-fail-fast"]);
+        command.args([LIMIT, "cargo", "test", "--package=sva-os", "--profile=mutants", "--no-fail-fast"]);
         command.args(more).args(arguments.split_whitespace());
         command.current_dir(TREE).env("CARGO_TARGET_DIR", "../target");
+        command.env("CARGO_PROFILE_MUTANTS_OPT_LEVEL", "1");
         without_shrinking(&mut command);
         command
     };
@@ -170,50 +174,6 @@ fn failed(log: &str) -> Vec<String> {
         ))
     };
     log.lines().filter_map(failed).collect()
-}
-
-/// The files of the work tree that git would keep, as they are now.
-struct Snapshot(BTreeMap<PathBuf, Vec<u8>>);
-
-impl Snapshot {
-    fn take() -> Result<Self> {
-        let mut list = Command::new("git");
-        list.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
-        let mut files = BTreeMap::new();
-        for path in read(&mut list)?.split_terminator('\0').map(PathBuf::from) {
-            // A file that was deleted, but not yet in git, is listed too.
-            if path.is_file() {
-                files.insert(path.clone(), fs::read(&path)?);
-            }
-        }
-        Ok(Self(files))
-    }
-
-    /// Makes the copy equal. Equal files are left alone, so that cargo builds only what changed.
-    fn restore(&self) -> Result<()> {
-        fs::create_dir_all(TREE)?;
-        self.remove_others(Path::new(TREE))?;
-        for (path, contents) in &self.0 {
-            let copy = Path::new(TREE).join(path);
-            if fs::read(&copy).ok().as_ref() != Some(contents) {
-                fs::create_dir_all(copy.parent().context("a file is in a directory")?)?;
-                fs::write(copy, contents)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn remove_others(&self, directory: &Path) -> Result<()> {
-        for entry in fs::read_dir(directory)? {
-            let path = entry?.path();
-            if path.is_dir() {
-                self.remove_others(&path)?;
-            } else if !self.0.contains_key(path.strip_prefix(TREE)?) {
-                fs::remove_file(path)?;
-            }
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

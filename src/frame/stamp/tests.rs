@@ -124,6 +124,21 @@ fn only_an_earlier_drop_yields() {
     }
 }
 
+/// The hand has half the circle to come round before such a time is taken for a later one.
+#[test]
+fn what_is_old_is_a_quarter_of_the_circle_old() {
+    assert_eq!(u64::from(OLD) * 4, 1 << BITS);
+}
+
+#[test]
+fn a_clock_shows_odd_times_only() {
+    for bits in [1, 2, 3, 4, 0x7fff_fffe, 0x7fff_ffff] {
+        let Stamp::Dropped(time) = Stamp::from_bits(bits) else { panic!("{bits:#x} is a time") };
+        assert_eq!(time.is_shown(), bits % 2 == 1, "{bits:#x}");
+        assert!(Time::of_clock(bits).is_shown());
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(20_000))]
 

@@ -39,6 +39,15 @@ fn it_starts_with_every_cpu_flushed_but_not_after() {
 }
 
 #[test]
+fn it_starts_anew_whatever_it_showed() {
+    let (ram, clock) = clock();
+    clock.start_at(&ram, 0x4000_0001);
+    clock.start(&ram);
+    assert_eq!(clock.now(&ram), Time::FIRST);
+    assert!(cpus().into_iter().all(|cpu| clock.flushed(&ram, cpu) == Time::FIRST));
+}
+
+#[test]
 fn a_tick_says_what_the_clock_then_shows() {
     for start in [1, 0x7fff_fffb, 0x7fff_ffff, 0x8000_0001, 0xffff_fffb, 0xffff_ffff] {
         let (ram, clock) = clock();
