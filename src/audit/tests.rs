@@ -100,7 +100,7 @@ impl<P: PagingMode> World<P> {
     }
 
     fn poke_entry(&self, table: Frame, index: u32, raw: u64) {
-        self.machine().poke(self.entry_at(table, index), P::Raw::truncate(raw));
+        self.machine().poke(self.entry_at(table, index), P::Raw::low_bits_of(raw));
     }
 
     /// What the audit finds, which it finds with any scratch memory that is not empty. Without it

@@ -251,14 +251,14 @@ impl<P: PagingMode> Machine for Bare<P> {
 
     /// Ones, as from a bus where nothing answers.
     unsafe fn port_read<W: Register>(&self, _port: u16) -> W {
-        W::truncate(u64::MAX)
+        W::low_bits_of(u64::MAX)
     }
 
     unsafe fn port_write<W: Register>(&self, _port: u16, _value: W) {}
 
     /// Ones, as from a bus where nothing answers.
     unsafe fn device_read<W: Word>(&self, _at: PhysAddr) -> W {
-        W::truncate(u64::MAX)
+        W::low_bits_of(u64::MAX)
     }
 
     unsafe fn device_write<W: Word>(&self, _at: PhysAddr, _value: W) {}

@@ -38,7 +38,7 @@ pub trait Word: sealed::Sealed + Copy + Eq + core::fmt::Debug + Into<u64> + 'sta
     /// All bits clear.
     const ZERO: Self;
     /// The low bits of `value`.
-    fn truncate(value: u64) -> Self;
+    fn low_bits_of(value: u64) -> Self;
 }
 
 macro_rules! word {
@@ -49,7 +49,7 @@ macro_rules! word {
             const BYTES: u32 = size_of::<$name>() as u32;
             const ZERO: Self = 0;
             #[allow(clippy::as_conversions, reason = "the low bits are what is wanted")]
-            fn truncate(value: u64) -> Self {
+            fn low_bits_of(value: u64) -> Self {
                 value as $name
             }
         }

@@ -37,11 +37,11 @@ unsafe fn quad<'a>(at: *mut u8) -> &'a AtomicU64 {
 pub(super) unsafe fn load<W: Word>(at: *mut u8) -> W {
     if !is_quad::<W>() {
         // SAFETY: the caller's list.
-        return W::truncate(unsafe { word(at) }.load(Ordering::Acquire).into());
+        return W::low_bits_of(unsafe { word(at) }.load(Ordering::Acquire).into());
     }
     // SAFETY: the caller's list.
     let quad = unsafe { quad(at) };
-    W::truncate(if cfg!(target_arch = "x86") {
+    W::low_bits_of(if cfg!(target_arch = "x86") {
         match quad.compare_exchange(0, 0, Ordering::AcqRel, Ordering::Acquire) {
             Ok(seen) | Err(seen) => seen,
         }
@@ -60,22 +60,22 @@ pub(super) unsafe fn store<W: Word>(at: *mut u8, value: W) {
     }
     if is_quad::<W>() {
         // SAFETY: the caller's list; the second half of the eight bytes.
-        unsafe { word(at.wrapping_add(4)) }.store(u32::truncate(value >> u32::BITS), Ordering::Release);
+        unsafe { word(at.wrapping_add(4)) }.store(u32::low_bits_of(value >> u32::BITS), Ordering::Release);
     }
     // SAFETY: the caller's list.
-    unsafe { word(at) }.store(u32::truncate(value), Ordering::Release);
+    unsafe { word(at) }.store(u32::low_bits_of(value), Ordering::Release);
 }
 
 /// Writes `value` and returns what stood there.
 #[inline(always)]
 pub(super) unsafe fn exchange<W: Word>(at: *mut u8, value: W) -> W {
     let value: u64 = value.into();
-    W::truncate(if is_quad::<W>() {
+    W::low_bits_of(if is_quad::<W>() {
         // SAFETY: the caller's list.
         unsafe { quad(at) }.swap(value, Ordering::AcqRel)
     } else {
         // SAFETY: the caller's list.
-        unsafe { word(at) }.swap(u32::truncate(value), Ordering::AcqRel).into()
+        unsafe { word(at) }.swap(u32::low_bits_of(value), Ordering::AcqRel).into()
     })
 }
 
@@ -87,12 +87,12 @@ pub(super) unsafe fn compare_exchange<W: Word>(at: *mut u8, old: W, new: W) -> R
     if is_quad::<W>() {
         // SAFETY: the caller's list.
         let result = unsafe { quad(at) }.compare_exchange(old, new, success, failure);
-        result.map(W::truncate).map_err(W::truncate)
+        result.map(W::low_bits_of).map_err(W::low_bits_of)
     } else {
-        let (old, new) = (u32::truncate(old), u32::truncate(new));
+        let (old, new) = (u32::low_bits_of(old), u32::low_bits_of(new));
         // SAFETY: the caller's list.
         let result = unsafe { word(at) }.compare_exchange(old, new, success, failure);
-        result.map(|seen| W::truncate(seen.into())).map_err(|seen| W::truncate(seen.into()))
+        result.map(|seen| W::low_bits_of(seen.into())).map_err(|seen| W::low_bits_of(seen.into()))
     }
 }
 

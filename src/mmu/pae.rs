@@ -45,7 +45,7 @@ impl PagingMode for Pae {
 
     #[inline]
     fn decode(level: u8, raw: u64) -> Entry {
-        let low = u32::truncate(raw);
+        let low = u32::low_bits_of(raw);
         let high = raw & !u64::from(u32::MAX);
         if level == Self::LEVELS {
             // The manual reserves bit 5 in a PDPTE; QEMU's TCG notes there that it was used, as in any
@@ -66,7 +66,7 @@ impl PagingMode for Pae {
 
     #[inline(always)]
     fn unpack(raw: u64) -> Leaf {
-        Leaf::from_low_word(u32::truncate(raw), raw & NO_EXECUTE == 0)
+        Leaf::from_low_word(u32::low_bits_of(raw), raw & NO_EXECUTE == 0)
     }
 
     #[inline]

@@ -80,7 +80,7 @@ fn used_in_between<P: PagingMode>(
         let sva = weak.upgrade().expect("the world that the hook is in");
         if event.what == Step::Exchange(at) && counter.fetch_add(1, Ordering::Relaxed) == 0 {
             let raw: P::Raw = sva.machine().peek(at);
-            sva.machine().poke(at, P::Raw::truncate(raw.into() | HISTORY));
+            sva.machine().poke(at, P::Raw::low_bits_of(raw.into() | HISTORY));
         }
     })));
     let answer = call(&stage.sva, table, index);

@@ -301,7 +301,7 @@ attacks! {
             for low in 0..1u64 << 12 {
                 for high in &high {
                     let raw = high | 0x1000 | low;
-                    let decoded = P::decode(level, P::Raw::truncate(raw));
+                    let decoded = P::decode(level, P::Raw::low_bits_of(raw));
                     let present = raw & 1 != 0;
                     match decoded {
                         Entry::Table(_) => assert!(present && level > 1, "{raw:#x} of level {level}"),

@@ -163,7 +163,7 @@ fn narrow<W: Word>(value: W) -> u32 {
 }
 
 fn widen<W: Word>(value: u32) -> W {
-    W::truncate(value.into())
+    W::low_bits_of(value.into())
 }
 
 impl Sealed for Tiny {}

@@ -55,10 +55,10 @@ fn each_offset<W: Register>(machine: &Machine, range: &PortRange<'_, Machine>) {
     for offset in (0..=u16::MAX).filter(inside) {
         let port = range.first() + offset;
         machine.devices().inject(Place::Port(port), 0x1234_5678);
-        assert_eq!(range.read::<W>(offset), Ok(W::truncate(0x1234_5678)));
-        assert_eq!(range.write(offset, W::truncate(u64::MAX)), Ok(()));
+        assert_eq!(range.read::<W>(offset), Ok(W::low_bits_of(0x1234_5678)));
+        assert_eq!(range.write(offset, W::low_bits_of(u64::MAX)), Ok(()));
         let register = range.port::<W>(offset).unwrap();
-        assert_eq!((register.number(), register.read()), (port, W::truncate(u64::MAX)));
+        assert_eq!((register.number(), register.read()), (port, W::low_bits_of(u64::MAX)));
         register.write(W::ZERO);
         let seen = [
             access(port, Direction::Read, bytes, 0x1234_5678 & ones),

@@ -152,7 +152,7 @@ impl<P: PagingMode> Emulated<P> {
         if self.ram.contains(at) {
             return Ok(self.peek(at));
         }
-        Ok(W::truncate(self.devices().read(cpu, Register::Memory(at), W::BYTES)))
+        Ok(W::low_bits_of(self.devices().read(cpu, Register::Memory(at), W::BYTES)))
     }
 
     /// Writes `value` at `at` as `by`, through the `n`-th outcome: see [`access`](Self::access).

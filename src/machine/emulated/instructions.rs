@@ -171,7 +171,7 @@ impl<P: PagingMode> Machine for Emulated<P> {
     }
 
     unsafe fn port_read<W: io::Register>(&self, port: u16) -> W {
-        W::truncate(self.devices().read(self.cpu(), Register::Port(port), W::BYTES))
+        W::low_bits_of(self.devices().read(self.cpu(), Register::Port(port), W::BYTES))
     }
 
     unsafe fn port_write<W: io::Register>(&self, port: u16, value: W) {
@@ -180,7 +180,7 @@ impl<P: PagingMode> Machine for Emulated<P> {
 
     unsafe fn device_read<W: Word>(&self, at: PhysAddr) -> W {
         self.refuse_ram(at);
-        W::truncate(self.devices().read(self.cpu(), Register::Memory(at), W::BYTES))
+        W::low_bits_of(self.devices().read(self.cpu(), Register::Memory(at), W::BYTES))
     }
 
     unsafe fn device_write<W: Word>(&self, at: PhysAddr, value: W) {

@@ -113,7 +113,7 @@ impl Ram {
     #[inline(always)]
     pub(super) fn load<W: Word>(&self, at: PhysAddr) -> W {
         let (index, shift) = self.find::<W>(at);
-        W::truncate(self.word(index).load(Ordering::Acquire) >> shift)
+        W::low_bits_of(self.word(index).load(Ordering::Acquire) >> shift)
     }
 
     #[inline(always)]
@@ -122,7 +122,7 @@ impl Ram {
         if W::BYTES == 8 {
             let old = self.word(index).swap(value.into(), Ordering::SeqCst);
             self.changed(index, old, value.into());
-            return W::truncate(old);
+            return W::low_bits_of(old);
         }
         self.update(index, shift, |_| Some(value)).unwrap_or_else(|found| found)
     }
@@ -147,7 +147,7 @@ impl Ram {
         let word = self.word(index);
         let mut whole = word.load(Ordering::SeqCst);
         loop {
-            let found = W::truncate(whole >> shift);
+            let found = W::low_bits_of(whole >> shift);
             let Some(new) = new(found) else { return Err(found) };
             let replaced = whole & !mask | new.into() << shift;
             match word.compare_exchange_weak(whole, replaced, Ordering::SeqCst, Ordering::SeqCst) {

@@ -228,7 +228,7 @@ impl<P: PagingMode> Machine for I386<P> {
 
     /// Ones, as from a bus where nothing answers: no window for devices is mapped.
     unsafe fn device_read<W: Word>(&self, _at: PhysAddr) -> W {
-        W::truncate(u64::MAX)
+        W::low_bits_of(u64::MAX)
     }
 
     /// Goes nowhere, as [`device_read`](Self::device_read).

@@ -11,7 +11,7 @@ use x86::io;
 /// The caller owns the port, and what reading it does to the device leaves memory alone.
 #[inline(always)]
 pub(crate) unsafe fn read<W: Register>(port: u16) -> W {
-    W::truncate(match W::BYTES {
+    W::low_bits_of(match W::BYTES {
         // SAFETY: ring 0; the port is the caller's.
         1 => unsafe { io::inb(port) }.into(),
         // SAFETY: as before.
@@ -31,10 +31,10 @@ pub(crate) unsafe fn write<W: Register>(port: u16, value: W) {
     let value: u64 = value.into();
     match W::BYTES {
         // SAFETY: ring 0; the port is the caller's.
-        1 => unsafe { io::outb(port, u8::truncate(value)) },
+        1 => unsafe { io::outb(port, u8::low_bits_of(value)) },
         // SAFETY: as before.
-        2 => unsafe { io::outw(port, u16::truncate(value)) },
+        2 => unsafe { io::outw(port, u16::low_bits_of(value)) },
         // SAFETY: as before.
-        _ => unsafe { io::outl(port, u32::truncate(value)) },
+        _ => unsafe { io::outl(port, u32::low_bits_of(value)) },
     }
 }

@@ -63,7 +63,7 @@ pub(crate) fn halt_for_ever() -> ! {
 #[inline(always)]
 pub(crate) fn root() -> Frame {
     // SAFETY: ring 0; reading CR3 changes nothing.
-    PhysAddr::new(u32::truncate(unsafe { controlregs::cr3() })).containing()
+    PhysAddr::new(u32::low_bits_of(unsafe { controlregs::cr3() })).containing()
 }
 
 /// Loads CR3 with the start of `root`.

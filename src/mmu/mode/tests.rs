@@ -167,7 +167,7 @@ fn protect_keeps_the_frame<P: PagingMode>() {
             for history in [0, 0x20, 0x40, 0x60] {
                 sva.map(frame(TABLE), 9, frame(DATA), from).unwrap();
                 let at = frame(TABLE).start().plus(9 * <P::Raw as Word>::BYTES);
-                sva.machine().poke(at, P::Raw::truncate(entry(&sva, 9) | history));
+                sva.machine().poke(at, P::Raw::low_bits_of(entry(&sva, 9) | history));
                 let old = sva.protect(frame(TABLE), 9, to).unwrap();
                 assert_eq!((old.frame(), old.write()), (frame(DATA), from.write()));
                 assert_eq!((old.accessed(), old.dirty()), (history & 0x20 != 0, history & 0x40 != 0));

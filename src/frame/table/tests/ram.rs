@@ -28,7 +28,7 @@ impl Ram {
         let (first, count) = ((at.get() / 4) as usize, (W::BYTES / 4) as usize);
         let value =
             |words: &[u32]| words.iter().rev().fold(0u64, |value, word| value << 32 | u64::from(*word));
-        let old = W::truncate(value(&words[first..first + count]));
+        let old = W::low_bits_of(value(&words[first..first + count]));
         if let Some(new) = new(old) {
             let new: u64 = new.into();
             for (step, word) in words[first..first + count].iter_mut().enumerate() {

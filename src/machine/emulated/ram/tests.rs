@@ -42,10 +42,10 @@ fn the_digest_follows_every_write() {
         let value = u64::from(numbers.below(3)) << numbers.below(64);
         match numbers.below(9) {
             0 => _ = ram.exchange(at, value),
-            1 => _ = ram.exchange(at, u32::truncate(value)),
-            2 => _ = ram.exchange(at.plus(6), u16::truncate(value)),
-            3 => _ = ram.exchange(at.plus(3), u8::truncate(value)),
-            4 => _ = ram.fetch_add(at.plus(4), u32::truncate(value)),
+            1 => _ = ram.exchange(at, u32::low_bits_of(value)),
+            2 => _ = ram.exchange(at.plus(6), u16::low_bits_of(value)),
+            3 => _ = ram.exchange(at.plus(3), u8::low_bits_of(value)),
+            4 => _ = ram.fetch_add(at.plus(4), u32::low_bits_of(value)),
             5 => _ = ram.compare_exchange(at, 0, value),
             6 => ram
                 .copy_in(PhysAddr::new(at.get() & !0xfff | 3), &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]),

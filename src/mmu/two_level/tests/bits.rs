@@ -69,7 +69,7 @@ pub(crate) fn check_decode<P: PagingMode>(
     for high in highs {
         for number in FRAMES {
             for low in 0..4096u32 {
-                let raw = P::Raw::truncate(high | u64::from(number << 12 | low));
+                let raw = P::Raw::low_bits_of(high | u64::from(number << 12 | low));
                 let entry = P::decode(form.level, raw);
                 match (form.reads(low, number, high), entry) {
                     (Reads::Empty, Entry::Empty) | (Reads::Illegal, Entry::Illegal) => {}
@@ -106,7 +106,7 @@ pub(crate) fn check_history<P: PagingMode>(entries: &[P::Raw], history: u64, wid
     for &raw in entries {
         assert_eq!(wide(P::without_history(raw)), wide(raw) & !history);
         for other in others {
-            let other = P::Raw::truncate(other);
+            let other = P::Raw::low_bits_of(other);
             let expected = wide(raw) | (wide(other) & history);
             assert_eq!(wide(P::with_history(raw, other)), expected, "{raw:x?} {other:x?}");
         }
