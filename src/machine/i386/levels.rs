@@ -32,7 +32,9 @@ impl<P: PagingMode> I386<P> {
     ///
     /// 1. From now on the kernel executes IN and OUT on no port that the policy offers, except through the
     ///    library.
-    /// 2. This code runs in ring 0.
+    /// 2. Every channel of the 8237 is masked, no PCI function is bus master, and so it stays, but for
+    ///    devices that the policy offers no port of: init sees to it, this level does not.
+    /// 3. This code runs in ring 0.
     pub const unsafe fn adopt_ports() -> Io<'static, Self> {
         Io::new(Self::WITHOUT_RAM)
     }

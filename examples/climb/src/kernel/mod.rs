@@ -29,7 +29,8 @@ fn climb(start: &Start) {
     let story: Vec<String> = (0..100).map(|number| alloc::format!("line {number}")).collect();
 
     // Level 0: ports. From here on the kernel's own serial driver goes through a claim.
-    // SAFETY: 1. the kernel's driver of the serial port was dropped. 2. Ring 0.
+    // SAFETY: 1. the kernel's driver of the serial port was dropped. 2. No firmware of this machine leaves a DMA
+    // running, and the kernel starts none. 3. Ring 0.
     let io = unsafe { Machine::adopt_ports() };
     console::take_over(io.uart(0x3f8).expect("nobody has the serial port"));
     println!("level 0: the serial port is claimed; to claim it again: {}", refusal(io.claim(0x3f8, 8)));
