@@ -41,6 +41,8 @@ impl Refusal {
             Refusal::NotMultiboot(_) => Status::NO_LOADER,
             Refusal::BadStructure(_) | Refusal::TooManyModules(_) => Status::BAD_STRUCTURE,
             Refusal::ModulesOverlap(_) => Status::MODULES_OVERLAP,
+            Refusal::Refused(Violation::Unsupported(_)) => Status::UNSUPPORTED,
+            Refusal::Refused(Violation::NoRoom(_)) => Status::NO_ROOM,
             Refusal::Refused(_) => Status::REFUSED,
         }
     }

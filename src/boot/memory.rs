@@ -2,19 +2,29 @@
 
 use super::loader::{Bytes, List, Loader, MOST_MODULES, Refusal};
 use crate::address::{Frame, FrameRange, Page, PageRange, PhysAddr};
-use crate::layout::InUse;
+use crate::layout::{DirectMap, InUse};
+use crate::memory_map::MemoryMap;
 
 /// The first page of the kernel half, and of the direct map: 3 GiB.
 pub(crate) const KERNEL_HALF: u32 = 0xc_0000;
-/// How many frames the direct map reaches: 896 MiB. What is left of the kernel half is for stacks and
-/// devices.
-pub(crate) const DIRECT_FRAMES: u32 = 0x3_8000;
+/// How many frames the direct map reaches at most: 896 MiB. What is left of the kernel half is for stacks
+/// and devices.
+const DIRECT_FRAMES: u32 = 0x3_8000;
 /// Each module, its text, and the command line.
 pub(crate) const MOST_KEPT: usize = 2 * MOST_MODULES + 1;
 
 /// The user window: all below the kernel half.
 pub(crate) fn user_window() -> PageRange {
     PageRange::new(Page::ZERO, KERNEL_HALF).unwrap_or(PageRange::EMPTY)
+}
+
+/// The direct map: all RAM that there is, as far as it reaches.
+pub(crate) fn direct_map(loader: &Loader) -> Result<DirectMap, Refusal> {
+    let frames = MemoryMap::new(loader.regions.as_slice())?.end().min(DIRECT_FRAMES);
+    Ok(DirectMap {
+        first: Page::new(KERNEL_HALF).unwrap_or(Page::ZERO),
+        frames: FrameRange::new(Frame::ZERO, frames).unwrap_or(FrameRange::EMPTY),
+    })
 }
 
 /// The frames that hold what the loader left for the kernel: disjoint, and rounded out.

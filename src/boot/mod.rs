@@ -66,6 +66,12 @@ pub use start::{Boot, Module, exit};
 /// ```compile_fail
 /// sva_os::boot::entry!({ unsafe { core::hint::unreachable_unchecked() } });
 /// ```
+/// ```compile_fail
+/// sva_os::boot::entry!(*(0x1000 as *const fn()));
+/// ```
+/// ```compile_fail
+/// sva_os::boot::entry!("hlt");
+/// ```
 #[macro_export]
 macro_rules! boot_entry {
     ($main:path) => {

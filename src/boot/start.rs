@@ -2,10 +2,10 @@
 
 use super::entry::MAPPED_BYTES;
 use super::loader::{self, Bytes, List, Loader, MOST_MODULES, Refusal};
-use super::memory::{self, DIRECT_FRAMES, KERNEL_HALF};
+use super::memory::{self, KERNEL_HALF};
 use super::status::Status;
 use crate::address::{Frame, FrameRange, Page, VirtAddr, widen};
-use crate::layout::{DirectMap, Layout, Role, Segment};
+use crate::layout::{Layout, Role, Segment};
 use crate::machine::I386;
 use crate::machine::i386::console::Console;
 use crate::machine::i386::{port, registers};
@@ -91,10 +91,7 @@ fn boot<P: PagingMode>(magic: u32, information: u32) -> Result<Boot<P>, Refusal>
     let layout = Layout {
         image: &image(),
         user: memory::user_window(),
-        direct_map: DirectMap {
-            first: Page::new(KERNEL_HALF).unwrap_or(Page::ZERO),
-            frames: FrameRange::new(Frame::ZERO, DIRECT_FRAMES).unwrap_or(FrameRange::EMPTY),
-        },
+        direct_map: memory::direct_map(&loader)?,
         in_use: kept.as_slice(),
     };
     // SAFETY: 1. the linker script and the entry put the image where `image` says, the stack in it; all

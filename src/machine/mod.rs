@@ -105,6 +105,17 @@ pub trait Memory: sealed::Sealed {
 
 /// The CPUs and devices around a [`Memory`].
 ///
+/// Only this library has one, or makes one:
+///
+/// ```compile_fail,E0603
+/// struct Mine;
+/// impl sva_os::machine::sealed::Sealed for Mine {}
+/// ```
+/// ```compile_fail,E0277
+/// struct Mine;
+/// impl sva_os::machine::Memory for Mine {}
+/// ```
+///
 /// # Safety of every method
 ///
 /// The method's own words; where it reads or writes memory, also the list of [`Memory`].

@@ -71,6 +71,7 @@ pub fn runs() -> Vec<Run> {
                     ("walk", 0, &[] as &[_]),
                     ("traps", 0, &[]),
                     ("refusals", 0, &["refused", "told"]),
+                    ("heap", 0, &["handlers"]),
                     ("lines", 0, &[]),
                     ("storm", 0, &[]),
                 ]
@@ -151,7 +152,7 @@ const BOOTS: [Run; 20] = [
         kernel: "machine",
         append: "walk",
         memory: Some(2),
-        expect: Expect { status: 123, texts: &["sva-os: boot refused: ", "no "] },
+        expect: Expect { status: 124, texts: &["sva-os: boot refused: ", "no "] },
         ..RUN
     },
     Run {

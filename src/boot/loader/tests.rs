@@ -10,6 +10,7 @@
 extern crate std;
 
 use super::*;
+use crate::violation::Feature;
 use proptest::prelude::*;
 use std::string::ToString;
 use std::vec;
@@ -159,7 +160,9 @@ fn each_refusal_has_its_words_and_status() {
         (Refusal::BadStructure(at), "the loader's structure at 0x00009500 is cut short or wrong", 121),
         (Refusal::TooManyModules(17), "17 boot modules are too many", 121),
         (Refusal::ModulesOverlap(at), "the boot module at 0x00009500 overlaps another", 122),
-        (Violation::CpuCount(0).into(), "0 CPUs are none or too many", 123),
+        (Violation::Unsupported(Feature::NoExecute).into(), "the machine lacks the no-execute bit (NX)", 123),
+        (Violation::NoRoom(5).into(), "no 5 contiguous free frames for the library's tables", 124),
+        (Violation::CpuCount(0).into(), "0 CPUs are none or too many", 126),
     ] {
         assert_eq!((refusal.to_string().as_str(), refusal.status().number()), (text, status));
     }

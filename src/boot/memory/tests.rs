@@ -38,6 +38,25 @@ fn neighbours_in_one_frame_are_kept_once() {
     assert_eq!(kept, [range(0, 1), range(0x200, 2)]);
 }
 
+/// No tables are spent on what is no RAM, and what the kernel half has no room for stays unused.
+#[test]
+fn the_direct_map_reaches_what_ram_there_is() {
+    for (mib, reached) in [(2u32, 0x200), (16, 0x1000), (896, 0x3_8000), (1024, 0x3_8000)] {
+        let mut loader = loader(&[], (0, 0));
+        let region = Region { start: 0, length: u64::from(mib) << 20, usage: Usage::Available };
+        loader.regions.push(region).unwrap();
+        loader.regions.push(Region { start: 0xfffc_0000, length: 0x4_0000, usage: Usage::Reserved }).unwrap();
+        let direct = direct_map(&loader).unwrap();
+        assert_eq!(
+            (direct.first.number(), direct.frames.first(), direct.frames.count()),
+            (0xc_0000, Frame::ZERO, reached)
+        );
+    }
+    let mut loader = loader(&[], (0, 0));
+    loader.regions.push(Region { start: u64::MAX, length: 2, usage: Usage::Available }).unwrap();
+    assert!(direct_map(&loader).is_err());
+}
+
 #[test]
 fn what_wraps_is_refused() {
     let refused = kept(&loader(&[(0xffff_f000, 0x1001)], (0, 0))).err();

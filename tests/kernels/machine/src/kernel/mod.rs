@@ -1,5 +1,6 @@
 mod boundaries;
 mod console;
+mod heap;
 mod lines;
 mod loader;
 mod overflow;
@@ -24,6 +25,7 @@ type Test = fn(&'static Boot<Mode>);
 const TESTS: &[(&str, Test)] = &[
     ("walk", walk::run),
     ("traps", traps::run),
+    ("heap", heap::run),
     ("lines", lines::run),
     ("storm", lines::storm),
     ("registers", registers::run),
