@@ -64,8 +64,8 @@ pub(crate) fn observed<M: Machine, T>(machine: &M, result: Result<T, Violation>)
 }
 
 impl<M: Machine> Sva<M> {
-    /// Makes `observe` be told of every refusal from now on, when the refused call has ended and before
-    /// its caller knows. `false` if somebody is told already: once set, it stays.
+    /// Makes `observe` be told of every refusal of an intrinsic from now on, when the refused call has ended
+    /// and before its caller knows; of what conveniences refuse by themselves, their callers are told alone. `false` if somebody is told already: once set, it stays.
     ///
     /// It runs on the CPU that made the call, with interrupts as they were there. It may call the
     /// library; of what is refused then it is not told.

@@ -2,7 +2,7 @@
 
 use crate::address::{Frame, FrameRange, PageRange};
 use crate::frame::Kind;
-use crate::frame::table::Frames;
+use crate::frame::table::{Frames, Place};
 use crate::frame::word::Uses;
 use crate::interrupt::quiet::Quiet;
 use crate::io::Io;
@@ -71,10 +71,48 @@ impl<M: Machine> Sva<M> {
 
     /// Gives back uses that were acquired.
     #[inline(always)]
-    pub(crate) fn release(&self, frame: Frame, uses: Uses) {
-        if !self.frames.release(&self.machine, frame, uses) {
-            self.machine.stop("a count of the frame table fell below zero")
+    pub(crate) fn release(&self, place: Place, uses: Uses) {
+        if !place.release(&self.machine, uses) {
+            self.below_zero()
         }
+    }
+
+    /// As [`release`](Self::release); quicker where the compiler knows that only the total counts `uses`.
+    #[inline(always)]
+    pub(crate) fn release_known(&self, place: Place, uses: Uses) {
+        if !uses.are_of_total() {
+            self.release(place, uses);
+        } else if !place.release_of_total(&self.machine, uses) {
+            self.below_zero()
+        }
+    }
+
+    /// As [`release`](Self::release), on the way out of a call that was refused.
+    #[cold]
+    #[inline(never)]
+    fn give_back(&self, place: Place, uses: Uses) {
+        self.release(place, uses);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn below_zero(&self) -> ! {
+        self.machine.stop("a count of the frame table fell below zero")
+    }
+
+    /// Where the entry of `frame` lies, which an entry of a table or a CR3 names.
+    #[inline(always)]
+    pub(crate) fn place(&self, frame: Frame) -> Place {
+        match self.frames.place(frame) {
+            Some(place) => place,
+            None => self.no_place(),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn no_place(&self) -> ! {
+        self.machine.stop("a table names a frame that does not exist")
     }
 
     /// Acquires `uses` of a frame of `kind`, to be given back when the guard is dropped.
@@ -85,15 +123,15 @@ impl<M: Machine> Sva<M> {
         kind: Kind,
         uses: Uses,
     ) -> Result<Held<'_, M>, crate::Violation> {
-        self.frames.acquire(&self.machine, frame, kind, uses)?;
-        Ok(Held { sva: self, frame, uses })
+        let place = self.frames.acquire(&self.machine, frame, kind, uses)?;
+        Ok(Held { sva: self, frame, place, uses })
     }
 
     /// As [`acquire`](Self::acquire), for the link of a table.
     #[inline(always)]
     pub(crate) fn acquire_link(&self, table: Frame, kind: Kind) -> Result<Held<'_, M>, crate::Violation> {
-        self.frames.acquire_link(&self.machine, table, kind)?;
-        Ok(Held { sva: self, frame: table, uses: Uses::LINK })
+        let place = self.frames.acquire_link(&self.machine, table, kind)?;
+        Ok(Held { sva: self, frame: table, place, uses: Uses::LINK })
     }
 }
 
@@ -112,6 +150,7 @@ pub struct Mappings {
 pub(crate) struct Held<'s, M: Machine> {
     pub(crate) sva: &'s Sva<M>,
     pub(crate) frame: Frame,
+    place: Place,
     uses: Uses,
 }
 
@@ -122,22 +161,31 @@ impl<M: Machine> Held<'_, M> {
         core::mem::forget(self);
     }
 
+    /// Gives the uses back, as dropping it does; a call that succeeds does so in line.
+    #[inline(always)]
+    pub(crate) fn release(self) {
+        let uses = self.uses;
+        self.release_instead(uses);
+    }
+
     /// Gives back `uses` instead: of what was acquired for entries, some stays with them.
     #[inline(always)]
-    pub(crate) fn release_instead(mut self, uses: Uses) {
-        self.uses = uses;
+    pub(crate) fn release_instead(self, uses: Uses) {
+        self.sva.release_known(self.place, uses);
+        self.keep();
     }
 
     /// Also gives back `uses` that belonged to something in RAM which is gone.
     #[inline(always)]
-    pub(crate) fn release_also(mut self, uses: Uses) {
-        self.uses = self.uses.and(uses);
+    pub(crate) fn release_also(self, uses: Uses) {
+        let both = self.uses.and(uses);
+        self.release_instead(both);
     }
 }
 
 impl<M: Machine> Drop for Held<'_, M> {
     #[inline(always)]
     fn drop(&mut self) {
-        self.sva.release(self.frame, self.uses);
+        self.sva.give_back(self.place, self.uses);
     }
 }

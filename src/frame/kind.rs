@@ -69,6 +69,7 @@ impl Kind {
     ];
 
     /// The kind with this number; an unused number denies everything, as `None` does.
+    #[inline]
     pub(crate) const fn from_bits(bits: u32) -> Self {
         match bits {
             1 => Kind::Free,
@@ -99,6 +100,7 @@ impl Kind {
     }
 
     /// The kind of a user-half table at `level` below the root, 1 to 3.
+    #[inline]
     pub(crate) const fn table(level: u8) -> Option<Self> {
         match level {
             1 => Some(Kind::Table1),
@@ -109,6 +111,7 @@ impl Kind {
     }
 
     /// The level of a user-half table: 1 for a table of leaves. `None` for all else, roots included.
+    #[inline]
     pub(crate) const fn level(self) -> Option<u8> {
         match self {
             Kind::Table1 => Some(1),

@@ -5,11 +5,11 @@
 //! no stamp grows older than that.
 
 use crate::address::Frame;
+use core::hint::cold_path;
 use static_assertions::const_assert;
 
 const BITS: u32 = 31;
 const MASK: u32 = (1 << BITS) - 1;
-const HALF: u32 = 1 << (BITS - 1);
 /// A stamp or flush time older than this, in units of the clock, is renewed by the clock's hand.
 pub(crate) const OLD: u32 = 1 << (BITS - 2);
 
@@ -42,10 +42,11 @@ impl Time {
         self.0.wrapping_sub(earlier.0) & MASK
     }
 
-    /// Whether this is strictly later than `other`.
+    /// Whether this is strictly later than `other`: less than half the circle past it.
+    #[inline(always)]
     pub(crate) const fn is_after(self, other: Self) -> bool {
-        let distance = self.since(other);
-        distance != 0 && distance < HALF
+        // The sign of the distance, in the highest of its 31 bits, moved to where a register has it.
+        (self.0.wrapping_sub(other.0) << (u32::BITS - BITS)).cast_signed() > 0
     }
 }
 
@@ -70,6 +71,16 @@ pub(crate) enum Stamp {
 }
 
 impl Stamp {
+    /// Whether a drop at `now` takes the place of the stamp with these bits: not of a later drop.
+    #[inline(always)]
+    pub(crate) const fn yields(bits: u32, now: Time) -> bool {
+        if now.is_after(Time(bits & MASK)) {
+            return true;
+        }
+        cold_path();
+        !matches!(Self::from_bits(bits), Stamp::Dropped(_))
+    }
+
     pub(crate) const fn from_bits(bits: u32) -> Self {
         if bits & IS_PARENT != 0 {
             match Frame::new((bits & MASK) >> SLOT_INDEX_BITS) {

@@ -7,6 +7,9 @@
 //!
 //! Acquire and take are one compare-exchange of word 0, so of an acquire and a take that race
 //! exactly one wins. Only the CPU that took a frame writes its word until it settles it.
+//!
+//! What happens when another CPU gets in between, and why a frame is refused, are functions of their
+//! own: the way that calls take is short, and falls through.
 
 use super::kind::Kind;
 use super::stamp::{Stamp, Time};
@@ -18,6 +21,10 @@ use crate::violation::Violation;
 /// Bytes of an entry: word 0 and word 1.
 pub(crate) const ENTRY_BYTES: u32 = 8;
 const STAMP: u32 = 4;
+
+/// Where the entry of a frame lies that exists.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Place(PhysAddr);
 
 /// Where the frame table lies. All else about it is in RAM.
 #[derive(Clone, Copy, Debug)]
@@ -50,9 +57,9 @@ impl Frames {
 
     /// Where the entry of `frame` lies, or `None` past the end.
     #[inline(always)]
-    fn entry(self, frame: Frame) -> Option<PhysAddr> {
-        if frame.number() < self.count {
-            Some(self.base.plus(frame.number().wrapping_mul(ENTRY_BYTES)))
+    pub(crate) fn place(self, frame: Frame) -> Option<Place> {
+        if cfg!(sva_os_unchecked) || frame.number() < self.count {
+            Some(Place(self.base.plus(frame.number().wrapping_mul(ENTRY_BYTES))))
         } else {
             None
         }
@@ -61,24 +68,20 @@ impl Frames {
     /// Word 0 of `frame`; past the end, that of a frame that does not exist.
     #[inline(always)]
     pub(crate) fn word(self, ram: &impl Memory, frame: Frame) -> Word {
-        match self.entry(frame) {
-            // SAFETY: 1. `entry` answers only for entries of the table, in RAM and aligned (`new`, 1).
-            // 2. The table belongs to the library (`new`, 2).
-            Some(at) => Word::from_bits(unsafe { ram.load(at) }),
-            None => Word::NONE,
-        }
+        self.place(frame).map_or(Word::NONE, |place| place.word(ram))
     }
 
     /// Word 1 of `frame`; past the end, clean.
     pub(crate) fn stamp(self, ram: &impl Memory, frame: Frame) -> Stamp {
-        match self.entry(frame) {
-            // SAFETY: 1. as in `word`; the stamp is the entry's second half. 2. as in `word`.
-            Some(at) => Stamp::from_bits(unsafe { ram.load(at.plus(STAMP)) }),
+        match self.place(frame) {
+            // SAFETY: 1. as in `Place::word`; the stamp is the entry's second half. 2. as there.
+            Some(place) => Stamp::from_bits(unsafe { ram.load(place.stamp()) }),
             None => Stamp::Clean,
         }
     }
 
-    /// Adds `uses` to `frame` if `fits` its word; `kind` is what the caller asked for.
+    /// Adds `uses` to `frame` if its word with them `fits`, and says where its entry lies; `kind` is
+    /// what the caller asked for.
     #[inline(always)]
     fn add(
         self,
@@ -86,34 +89,22 @@ impl Frames {
         frame: Frame,
         kind: Kind,
         uses: Uses,
-        fits: impl Fn(Word) -> bool,
-    ) -> Result<(), Violation> {
+        fits: impl Fn(Word, Kind) -> bool + Copy,
+    ) -> Result<Place, Violation> {
+        let Some(place) = self.place(frame) else {
+            return Err(Violation::NoSuchFrame(frame));
+        };
         if cfg!(sva_os_unchecked) {
-            return Ok(());
+            return Ok(place);
         }
-        let mut word = self.word(ram, frame);
-        loop {
-            let next = word.with(uses);
-            let Some(at) = self.entry(frame) else {
-                return Err(diagnose(frame, word, kind));
-            };
-            if !fits(word) || next.overflowed() {
-                let full = word.is(kind) && next.overflowed();
-                return Err(if full {
-                    Violation::TooManyMappings(frame)
-                } else {
-                    diagnose(frame, word, kind)
-                });
-            }
-            // SAFETY: 1. and 2. as in `word`.
-            match unsafe { ram.compare_exchange(at, word.bits(), next.bits()) } {
-                Ok(_) => return Ok(()),
-                Err(seen) => word = Word::from_bits(seen),
-            }
+        match place.try_add(ram, kind, uses, fits) {
+            Some(Ok(())) => Ok(place),
+            _ => place.add_again(ram, frame, kind, uses, fits).map(|()| place),
         }
     }
 
-    /// Adds `uses` to `frame`, which must be of `kind`, neither busy nor sealed.
+    /// Adds `uses` to `frame`, which must be of `kind`, neither busy nor sealed, and says where its entry
+    /// lies.
     #[inline(always)]
     pub(crate) fn acquire(
         self,
@@ -121,33 +112,19 @@ impl Frames {
         frame: Frame,
         kind: Kind,
         uses: Uses,
-    ) -> Result<(), Violation> {
-        self.add(ram, frame, kind, uses, |word| word.is(kind))
+    ) -> Result<Place, Violation> {
+        self.add(ram, frame, kind, uses, Word::is)
     }
 
     /// As [`acquire`](Self::acquire), for the one writable use of a table: its link.
     #[inline(always)]
-    pub(crate) fn acquire_link(self, ram: &impl Memory, table: Frame, kind: Kind) -> Result<(), Violation> {
-        self.add(ram, table, kind, Uses::LINK, |word| word.is_unlinked(kind))
-    }
-
-    /// Gives `uses` of `frame` back. The caller acquired them.
-    ///
-    /// A count that would fall below zero is a bug of this library: the answer is then `false`, and
-    /// the machine must be stopped.
-    #[inline(always)]
-    #[must_use]
-    pub(crate) fn release(self, ram: &impl Memory, frame: Frame, uses: Uses) -> bool {
-        if cfg!(sva_os_unchecked) {
-            return true;
-        }
-        let Some(at) = self.entry(frame) else {
-            return false;
-        };
-        let less = Word::from_bits(0).without(uses).bits();
-        // SAFETY: 1. and 2. as in `word`.
-        let before = Word::from_bits(unsafe { ram.fetch_add(at, less) });
-        !before.without(uses).overflowed()
+    pub(crate) fn acquire_link(
+        self,
+        ram: &impl Memory,
+        table: Frame,
+        kind: Kind,
+    ) -> Result<Place, Violation> {
+        self.add(ram, table, kind, Uses::LINK, Word::is_linked_once)
     }
 
     /// Makes `frame` busy. It must be of kind `from`, used by nobody, neither busy nor sealed.
@@ -156,12 +133,12 @@ impl Frames {
         if cfg!(sva_os_unchecked) {
             return Ok(());
         }
-        let Some(at) = self.entry(frame) else {
-            return Err(diagnose(frame, Word::NONE, from));
+        let Some(place) = self.place(frame) else {
+            return Err(Violation::NoSuchFrame(frame));
         };
         let unused = Word::unused(from);
-        // SAFETY: 1. and 2. as in `word`.
-        match unsafe { ram.compare_exchange(at, unused.bits(), Word::busy(from).bits()) } {
+        // SAFETY: 1. and 2. as in `Place::word`.
+        match unsafe { ram.compare_exchange(place.0, unused.bits(), Word::busy(from).bits()) } {
             Ok(_) => Ok(()),
             Err(seen) => Err(diagnose(frame, Word::from_bits(seen), from)),
         }
@@ -176,31 +153,9 @@ impl Frames {
     /// Gives `frame`, which nobody else can name yet or which the caller took, the word `word`.
     #[inline(always)]
     pub(crate) fn write(self, ram: &impl Memory, frame: Frame, word: Word) {
-        if let Some(at) = self.entry(frame) {
-            // SAFETY: 1. as in `word`. 2. as in `word`; nobody else writes the word of a busy frame.
-            unsafe { ram.store(at, word.bits()) }
-        }
-    }
-
-    /// Notes that a translation to `frame` was dropped no later than `now`.
-    #[inline(always)]
-    pub(crate) fn drop_at(self, ram: &impl Memory, frame: Frame, now: Time) {
-        if cfg!(sva_os_unchecked) {
-            return;
-        }
-        let Some(at) = self.entry(frame) else { return };
-        let at = at.plus(STAMP);
-        // SAFETY: 1. and 2. as in `stamp`.
-        let mut stamp: u32 = unsafe { ram.load(at) };
-        while match Stamp::from_bits(stamp) {
-            Stamp::Dropped(time) => now.is_after(time),
-            Stamp::Clean | Stamp::Linked { .. } => true,
-        } {
-            // SAFETY: 1. and 2. as in `stamp`.
-            match unsafe { ram.compare_exchange(at, stamp, now.bits()) } {
-                Ok(_) => return,
-                Err(seen) => stamp = seen,
-            }
+        if let Some(place) = self.place(frame) {
+            // SAFETY: 1. and 2. as in `Place::word`; nobody else writes the word of a busy frame.
+            unsafe { ram.store(place.0, word.bits()) }
         }
     }
 
@@ -210,20 +165,135 @@ impl Frames {
         if cfg!(sva_os_unchecked) {
             return;
         }
-        if let Some(at) = self.entry(frame) {
+        if let Some(place) = self.place(frame) {
             // SAFETY: 1. and 2. as in `stamp`.
-            unsafe { ram.store(at.plus(STAMP), stamp.bits()) }
+            unsafe { ram.store(place.stamp(), stamp.bits()) }
         }
     }
 
     /// Makes the stamp of `frame` clean if it still is `old`.
     pub(crate) fn forget_drop(self, ram: &impl Memory, frame: Frame, old: Time) {
-        if let Some(at) = self.entry(frame) {
+        if let Some(place) = self.place(frame) {
             let (old, clean) = (Stamp::Dropped(old).bits(), Stamp::Clean.bits());
             // SAFETY: 1. and 2. as in `stamp`.
             // A failure means a newer stamp, or a link: there is nothing left to forget.
-            let _ = unsafe { ram.compare_exchange(at.plus(STAMP), old, clean) };
+            let _ = unsafe { ram.compare_exchange(place.stamp(), old, clean) };
         }
+    }
+}
+
+impl Place {
+    /// Word 0.
+    #[inline(always)]
+    fn word(self, ram: &impl Memory) -> Word {
+        // SAFETY: 1. only `Frames::place` makes one, for entries of the table, in RAM and aligned
+        // (`Frames::new`, 1). 2. The table belongs to the library (`Frames::new`, 2).
+        Word::from_bits(unsafe { ram.load(self.0) })
+    }
+
+    /// Where word 1 lies.
+    #[inline(always)]
+    const fn stamp(self) -> PhysAddr {
+        self.0.plus(STAMP)
+    }
+
+    /// Adds `uses` if the word with them `fits`, or says which word refuses; `None` if another CPU
+    /// changed it meanwhile.
+    #[inline(always)]
+    fn try_add(
+        self,
+        ram: &impl Memory,
+        kind: Kind,
+        uses: Uses,
+        fits: impl Fn(Word, Kind) -> bool,
+    ) -> Option<Result<(), Word>> {
+        let word = self.word(ram);
+        let next = word.with(uses);
+        if !fits(next, kind) {
+            return Some(Err(word));
+        }
+        // SAFETY: 1. and 2. as in `word`.
+        unsafe { ram.compare_exchange(self.0, word.bits(), next.bits()) }.ok().map(|_| Ok(()))
+    }
+
+    /// Adds `uses` to `frame`, whose entry this is, however often another CPU gets in between, or
+    /// says why not. Out of the way of the calls that need neither.
+    #[cold]
+    #[inline(never)]
+    fn add_again(
+        self,
+        ram: &impl Memory,
+        frame: Frame,
+        kind: Kind,
+        uses: Uses,
+        fits: impl Fn(Word, Kind) -> bool + Copy,
+    ) -> Result<(), Violation> {
+        loop {
+            match self.try_add(ram, kind, uses, fits) {
+                Some(Ok(())) => return Ok(()),
+                Some(Err(word)) if word.is(kind) && word.with(uses).overflowed() => {
+                    return Err(Violation::TooManyMappings(frame));
+                }
+                Some(Err(word)) => return Err(diagnose(frame, word, kind)),
+                None => {}
+            }
+        }
+    }
+
+    /// Gives `uses` back. The caller acquired them.
+    ///
+    /// A count that would fall below zero is a bug of this library: the answer is then `false`, and
+    /// the machine must be stopped.
+    #[inline(always)]
+    #[must_use]
+    pub(crate) fn release(self, ram: &impl Memory, uses: Uses) -> bool {
+        if cfg!(sva_os_unchecked) {
+            return true;
+        }
+        !self.take_off(ram, uses).overflowed()
+    }
+
+    /// As [`release`](Self::release), for uses that only the total counts. Its guard is the sign, which the
+    /// subtraction tests by itself.
+    #[inline(always)]
+    #[must_use]
+    pub(crate) fn release_of_total(self, ram: &impl Memory, uses: Uses) -> bool {
+        cfg!(sva_os_unchecked) || !self.take_off(ram, uses).total_overflowed()
+    }
+
+    /// The word without `uses`.
+    #[inline(always)]
+    fn take_off(self, ram: &impl Memory, uses: Uses) -> Word {
+        let less = Word::from_bits(0).without(uses).bits();
+        // SAFETY: 1. and 2. as in `word`.
+        Word::from_bits(unsafe { ram.fetch_add(self.0, less) }).without(uses)
+    }
+
+    /// Notes that a translation to the frame was dropped no later than `now`.
+    #[inline(always)]
+    pub(crate) fn drop_at(self, ram: &impl Memory, now: Time) {
+        if cfg!(sva_os_unchecked) {
+            return;
+        }
+        if !self.try_drop_at(ram, now) {
+            self.drop_again(ram, now);
+        }
+    }
+
+    /// `false` if another CPU stamped the frame meanwhile.
+    #[inline(always)]
+    fn try_drop_at(self, ram: &impl Memory, now: Time) -> bool {
+        // SAFETY: 1. as in `word`; the stamp is the entry's second half. 2. as there.
+        let stamp: u32 = unsafe { ram.load(self.stamp()) };
+        // SAFETY: 1. and 2. as before.
+        !Stamp::yields(stamp, now) || unsafe { ram.compare_exchange(self.stamp(), stamp, now.bits()) }.is_ok()
+    }
+
+    /// As [`drop_at`](Self::drop_at), however often another CPU gets in between.
+    #[cold]
+    #[inline(never)]
+    fn drop_again(self, ram: &impl Memory, now: Time) {
+        while !self.try_drop_at(ram, now) {}
     }
 }
 

@@ -51,6 +51,7 @@ const TOTAL_ONE: u32 = 1 << Fields::TOTAL.bits().trailing_zeros();
 const_assert_eq!(Fields::all().bits(), u32::MAX);
 const_assert_eq!(Fields::WRITABLE.bits().wrapping_add(WRITABLE_ONE), Fields::WRITABLE_GUARD.bits());
 const_assert_eq!(Fields::TOTAL.bits().wrapping_add(TOTAL_ONE), Fields::TOTAL_GUARD.bits());
+const_assert_eq!(Fields::TOTAL_GUARD.bits().cast_signed(), i32::MIN);
 
 /// How much of a frame something uses: what it adds to the two counts while it stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -69,6 +70,12 @@ impl Uses {
     pub(crate) const LOAD: Self = Self(TOTAL_ONE | WRITABLE_ONE);
     /// What a leaf gains when RW is set in it.
     pub(crate) const GAIN_WRITE: Self = Self(WRITABLE_ONE);
+
+    /// Whether only the total counts them: they cannot take the other count out of its range.
+    #[inline(always)]
+    pub(crate) const fn are_of_total(self) -> bool {
+        self.0 & Fields::WRITABLE.bits() == 0
+    }
 
     /// Both at once.
     pub(crate) const fn and(self, other: Self) -> Self {
@@ -113,6 +120,7 @@ impl Word {
         Self(kind.bits() | Fields::BUSY.bits())
     }
 
+    #[inline]
     pub(crate) const fn kind(self) -> Kind {
         Kind::from_bits(self.0 & Fields::KIND.bits())
     }
@@ -135,15 +143,23 @@ impl Word {
         (self.0 & (Fields::WRITABLE.bits() | Fields::WRITABLE_GUARD.bits())) / WRITABLE_ONE
     }
 
-    /// Whether this is `kind`, neither busy nor sealed.
+    /// Whether this is `kind`, neither busy nor sealed, and both counts are in their ranges: one test.
     pub(crate) const fn is(self, kind: Kind) -> bool {
-        self.0 & Fields::IDENTITY.bits() == kind.bits()
+        let fields = Fields::IDENTITY.bits() | Fields::GUARDS.bits();
+        self.has(fields, kind.bits())
     }
 
-    /// Whether this is `kind`, neither busy nor sealed, and has no writable use.
-    pub(crate) const fn is_unlinked(self, kind: Kind) -> bool {
-        self.0 & (Fields::IDENTITY.bits() | Fields::WRITABLE.bits() | Fields::WRITABLE_GUARD.bits())
-            == kind.bits()
+    /// Whether [`is`](Self::is) holds and there is one writable use, as of a table just linked.
+    pub(crate) const fn is_linked_once(self, kind: Kind) -> bool {
+        let fields = Fields::IDENTITY.bits() | Fields::GUARDS.bits() | Fields::WRITABLE.bits();
+        self.has(fields, kind.bits() | WRITABLE_ONE)
+    }
+
+    /// Whether `fields` hold `value`. What all `fields` begin with is the identity, so the difference is
+    /// zero there and borrows nothing, or it is not zero: one instruction less than a comparison.
+    #[inline(always)]
+    const fn has(self, fields: u32, value: u32) -> bool {
+        self.0.wrapping_sub(value) & fields == 0
     }
 
     /// With `uses` more; ask [`overflowed`](Self::overflowed) of the result.
@@ -154,6 +170,12 @@ impl Word {
     /// With `uses` fewer; ask [`overflowed`](Self::overflowed) of the result.
     pub(crate) const fn without(self, uses: Uses) -> Self {
         Self(self.0.wrapping_sub(uses.0))
+    }
+
+    /// Whether the total left its range, upwards or downwards.
+    #[inline(always)]
+    pub(crate) const fn total_overflowed(self) -> bool {
+        self.0.cast_signed() < 0
     }
 
     /// Whether a count left its range, upwards or downwards.

@@ -27,7 +27,7 @@ use crate::violation::Violation;
 use core::cell::Cell;
 use core::fmt;
 use core::marker::PhantomData;
-use core::mem::MaybeUninit;
+use core::mem::{MaybeUninit, offset_of};
 use core::ptr::{self, NonNull};
 use std::alloc;
 
@@ -169,23 +169,26 @@ impl<P: PagingMode> Machine for Bare<P> {
 
     #[inline(always)]
     fn interrupts_off(&self) -> bool {
-        let flags = &self.registers().flags;
+        // As on hardware no register is needed to name the flags: they are so far below RAM.
+        const FLAGS: usize = BELOW - offset_of!(Registers, flags);
         let before: usize;
         #[cfg(target_arch = "x86")]
         // SAFETY: reads and writes the cell, and a word of the stack that is free.
         unsafe {
-            core::arch::asm!("push dword ptr [{flags}]", "pop {before}", "mov dword ptr [{flags}], 0",
-                flags = in(reg) flags.as_ptr(), before = out(reg) before, options(preserves_flags));
+            core::arch::asm!("push dword ptr [{ram} - {flags}]", "pop {before}", "mov dword ptr [{ram} - {flags}], 0",
+                ram = in(reg) self.ram.as_ptr(), flags = const FLAGS, before = out(reg) before,
+                options(preserves_flags));
         }
         #[cfg(target_arch = "x86_64")]
         // SAFETY: reads and writes the cell, and a word of the stack that is free.
         unsafe {
-            core::arch::asm!("push qword ptr [{flags}]", "pop {before}", "mov qword ptr [{flags}], 0",
-                flags = in(reg) flags.as_ptr(), before = out(reg) before, options(preserves_flags));
+            core::arch::asm!("push qword ptr [{ram} - {flags}]", "pop {before}", "mov qword ptr [{ram} - {flags}], 0",
+                ram = in(reg) self.ram.as_ptr(), flags = const FLAGS, before = out(reg) before,
+                options(preserves_flags));
         }
         #[cfg(not(any(target_arch = "x86", target_arch = "x86_64")))]
         {
-            before = flags.replace(0);
+            before = self.registers().flags.replace(0);
         }
         before & INTERRUPT_FLAG != 0
     }

@@ -67,23 +67,30 @@ impl<M: Machine> Sva<M> {
         change: Change,
         step: impl Fn(&Slot<'_, M>, T) -> Result<(), Violation>,
     ) -> Progress {
-        let _quiet = self.quiet();
-        let room = M::Mode::ENTRIES.saturating_sub(first);
-        let wanted = u32::try_from(elements.len()).unwrap_or(u32::MAX).min(room);
-        let reserved = if change == Change::Adds { wanted } else { 0 };
-        // One for this call, and one for each entry that it may write.
-        let held = match self.acquire(table, Kind::Table1, Uses::ENTRY.times(reserved.saturating_add(1))) {
-            Ok(held) => held,
-            Err(violation) => return Progress { done: 0, refused: Some(violation) },
-        };
-        let progress = batch(elements, |done, element| step(&held.entry(first.wrapping_add(done))?, element));
-        let left = match change {
-            Change::Adds => reserved.wrapping_sub(progress.done),
-            Change::Removes => progress.done,
-            Change::Keeps => 0,
-        };
-        held.release_instead(Uses::ENTRY.times(left.saturating_add(1)));
-        progress
+        self.intrinsics(|| {
+            let room = M::Mode::ENTRIES.saturating_sub(first);
+            let length = u32::try_from(elements.len()).unwrap_or(u32::MAX);
+            let wanted = length.min(room);
+            let reserved = if change == Change::Adds { wanted } else { 0 };
+            // One for this call, and one for each entry that it may write.
+            let held = match self.acquire(table, Kind::Table1, Uses::ENTRY.times(reserved.saturating_add(1)))
+            {
+                Ok(held) => held,
+                Err(violation) => return Progress { done: 0, refused: Some(violation) },
+            };
+            let entries = held.entries(first, wanted).zip(elements);
+            let mut progress = batch(entries, |_, (entry, element)| step(&entry, element));
+            if progress.done == wanted && wanted < length {
+                progress.refused = Some(Violation::NoSuchEntry(first.saturating_add(wanted)));
+            }
+            let left = match change {
+                Change::Adds => reserved.wrapping_sub(progress.done),
+                Change::Removes => progress.done,
+                Change::Keeps => 0,
+            };
+            held.release_instead(Uses::ENTRY.times(left.saturating_add(1)));
+            progress
+        })
     }
 }
 
@@ -98,7 +105,7 @@ pub(super) fn batch<T>(
         if let Err(violation) = step(done, element) {
             return Progress { done, refused: Some(violation) };
         }
-        done = done.saturating_add(1);
+        done = done.wrapping_add(1);
     }
     Progress { done, refused: None }
 }

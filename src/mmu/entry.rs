@@ -23,13 +23,24 @@ impl<M: Machine> Held<'_, M> {
     /// Entry `index` of this table below the root.
     #[inline(always)]
     pub(crate) fn entry(&self, index: u32) -> Result<Slot<'_, M>, Violation> {
-        if index < M::Mode::ENTRIES { Ok(self.slot(index)) } else { Err(Violation::NoSuchEntry(index)) }
+        if cfg!(sva_os_unchecked) || index < M::Mode::ENTRIES {
+            Ok(self.slot(index))
+        } else {
+            Err(Violation::NoSuchEntry(index))
+        }
+    }
+
+    /// The `count` entries from `first` on of this table below the root.
+    #[inline(always)]
+    pub(crate) fn entries(&self, first: u32, count: u32) -> impl Iterator<Item = Slot<'_, M>> {
+        let last = first.saturating_add(count).min(M::Mode::ENTRIES);
+        (first..last).map(|index| self.slot(index))
     }
 
     /// Entry `index` of this root, which must be the client's to change.
     #[inline(always)]
     pub(crate) fn user_entry(&self, index: u32) -> Result<Slot<'_, M>, Violation> {
-        if self.sva.half.is_user_entry::<M::Mode>(index) {
+        if cfg!(sva_os_unchecked) || self.sva.half.is_user_entry::<M::Mode>(index) {
             Ok(self.slot(index))
         } else {
             Err(no_user_entry::<M::Mode>(index))
@@ -38,7 +49,11 @@ impl<M: Machine> Held<'_, M> {
 
     /// Entry `index` of this root, whosever it is.
     pub(crate) fn root_entry(&self, index: u32) -> Result<Slot<'_, M>, Violation> {
-        if index < M::Mode::ROOT_ENTRIES { Ok(self.slot(index)) } else { Err(Violation::NoSuchEntry(index)) }
+        if cfg!(sva_os_unchecked) || index < M::Mode::ROOT_ENTRIES {
+            Ok(self.slot(index))
+        } else {
+            Err(Violation::NoSuchEntry(index))
+        }
     }
 
     /// `index` is below the table's number of entries.

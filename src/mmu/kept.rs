@@ -43,7 +43,8 @@ impl<P: crate::mmu::PagingMode> Sva<crate::machine::I386<P>> {
     /// Every frame is of the kind *kept*, which nothing ever writes. Attack B9.
     pub fn kept_bytes(&self, start: PhysAddr, length: u32) -> Result<&'static [u8], Violation> {
         use crate::address::widen;
-        let frames = self.kept_frames(start, length)?;
+        use crate::observer::observed;
+        let frames = observed(&self.machine, self.kept_frames(start, length))?;
         if frames.is_empty() {
             return Ok(&[]);
         }

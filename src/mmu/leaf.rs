@@ -9,14 +9,8 @@ use crate::address::Frame;
 use crate::frame::Kind;
 use crate::frame::word::Uses;
 use crate::machine::Machine;
-use crate::sva::Sva;
+use crate::sva::{Held, Sva};
 use crate::violation::Violation;
-
-/// What a leaf with `rights` uses of its frame.
-#[inline(always)]
-const fn uses(write: bool) -> Uses {
-    if write { Uses::WRITE } else { Uses::READ }
-}
 
 impl<M: Machine> Sva<M> {
     /// Maps `frame`, user data, in the empty entry `index` of `table`, a table of leaves.
@@ -35,11 +29,12 @@ impl<M: Machine> Sva<M> {
     #[doc(alias = "sva_update_l1_mapping")]
     #[inline]
     pub fn map(&self, table: Frame, index: u32, frame: Frame, rights: Rights) -> Result<(), Violation> {
-        let _quiet = self.quiet();
-        let table = self.acquire(table, Kind::Table1, Uses::ENTRY)?;
-        self.fill_leaf(&table.entry(index)?, frame, rights)?;
-        table.keep();
-        Ok(())
+        self.intrinsic(|| {
+            let table = self.acquire(table, Kind::Table1, Uses::ENTRY)?;
+            self.fill_leaf(&table.entry(index)?, frame, rights)?;
+            table.keep();
+            Ok(())
+        })
     }
 
     /// Empties entry `index` of `table`, a table of leaves, and says what stood there.
@@ -60,11 +55,13 @@ impl<M: Machine> Sva<M> {
     #[doc(alias = "sva_remove_mapping")]
     #[inline]
     pub fn unmap(&self, table: Frame, index: u32) -> Result<Leaf, Violation> {
-        let _quiet = self.quiet();
-        let table = self.acquire(table, Kind::Table1, Uses::ENTRY)?;
-        let old = self.clear_leaf(&table.entry(index)?)?;
-        table.release_also(Uses::ENTRY);
-        Ok(old)
+        self.intrinsic(|| {
+            let table = self.acquire(table, Kind::Table1, Uses::ENTRY)?;
+            let old = M::Mode::unpack(table.entry(index)?.clear()?);
+            table.release_also(Uses::ENTRY);
+            self.drop_leaf(old);
+            Ok(old)
+        })
     }
 
     /// Changes the rights of the leaf in entry `index` of `table`, a table of leaves, and says
@@ -81,9 +78,12 @@ impl<M: Machine> Sva<M> {
     #[doc(alias = "sva_update_l1_mapping")]
     #[inline]
     pub fn protect(&self, table: Frame, index: u32, rights: Rights) -> Result<Leaf, Violation> {
-        let _quiet = self.quiet();
-        let table = self.acquire(table, Kind::Table1, Uses::ENTRY)?;
-        self.protect_leaf(&table.entry(index)?, rights)
+        self.intrinsic(|| {
+            let table = self.acquire(table, Kind::Table1, Uses::ENTRY)?;
+            let old = self.protect_leaf(&table.entry(index)?, rights)?;
+            table.release();
+            Ok(old)
+        })
     }
 
     /// Replaces the leaf in entry `index` of `table`, a table of leaves, by one to `frame`, user
@@ -100,15 +100,17 @@ impl<M: Machine> Sva<M> {
     #[doc(alias = "sva_update_l1_mapping")]
     #[inline]
     pub fn replace(&self, table: Frame, index: u32, frame: Frame, rights: Rights) -> Result<Leaf, Violation> {
-        let _quiet = self.quiet();
-        let table = self.acquire(table, Kind::Table1, Uses::ENTRY)?;
-        let entry = table.entry(index)?;
-        let target = self.acquire(frame, Kind::UserData, uses(rights.write()))?;
-        let old = entry.update(|_| M::Mode::leaf(frame, rights, Half::User))?;
-        target.keep();
-        let old = M::Mode::unpack(old);
-        self.drop_uses(old.frame(), uses(old.write()));
-        Ok(old)
+        self.intrinsic(|| {
+            let table = self.acquire(table, Kind::Table1, Uses::ENTRY)?;
+            let entry = table.entry(index)?;
+            let target = self.acquire_for_leaf(frame, rights.write())?;
+            let old = entry.update(|_| M::Mode::leaf(frame, rights, Half::User))?;
+            target.keep();
+            let old = M::Mode::unpack(old);
+            self.drop_leaf(old);
+            table.release();
+            Ok(old)
+        })
     }
 
     /// Clears accessed and dirty of the leaf in entry `index` of `table`, a table of leaves, and
@@ -122,10 +124,12 @@ impl<M: Machine> Sva<M> {
     ///
     /// Nothing but these two bits changes (invariant 17). Attack E14.
     pub fn take_accessed_dirty(&self, table: Frame, index: u32) -> Result<Leaf, Violation> {
-        let _quiet = self.quiet();
-        let table = self.acquire(table, Kind::Table1, Uses::ENTRY)?;
-        let old = table.entry(index)?.update(M::Mode::without_history)?;
-        Ok(M::Mode::unpack(old))
+        self.intrinsic(|| {
+            let table = self.acquire(table, Kind::Table1, Uses::ENTRY)?;
+            let old = table.entry(index)?.update(M::Mode::without_history)?;
+            table.release();
+            Ok(M::Mode::unpack(old))
+        })
     }
 
     /// Writes a leaf to `frame` in an empty entry, counted.
@@ -136,17 +140,28 @@ impl<M: Machine> Sva<M> {
         frame: Frame,
         rights: Rights,
     ) -> Result<(), Violation> {
-        let target = self.acquire(frame, Kind::UserData, uses(rights.write()))?;
+        let target = self.acquire_for_leaf(frame, rights.write())?;
         entry.fill(M::Mode::leaf(frame, rights, Half::User))?;
         target.keep();
         Ok(())
+    }
+
+    /// Acquires what a leaf to `frame` uses. With RW and without are ways of their own: the compiler then
+    /// knows what is added, and needs no register for it.
+    #[inline(always)]
+    fn acquire_for_leaf(&self, frame: Frame, write: bool) -> Result<Held<'_, M>, Violation> {
+        if write {
+            self.acquire(frame, Kind::UserData, Uses::WRITE)
+        } else {
+            self.acquire(frame, Kind::UserData, Uses::READ)
+        }
     }
 
     /// Empties an entry and drops what it counted.
     #[inline(always)]
     pub(crate) fn clear_leaf(&self, entry: &Slot<'_, M>) -> Result<Leaf, Violation> {
         let old = M::Mode::unpack(entry.clear()?);
-        self.drop_uses(old.frame(), uses(old.write()));
+        self.drop_leaf(old);
         Ok(old)
     }
 
@@ -185,10 +200,29 @@ impl<M: Machine> Sva<M> {
         }
     }
 
+    /// Drops what `old`, now gone, used of its frame.
+    #[inline(always)]
+    fn drop_leaf(&self, old: Leaf) {
+        if cfg!(sva_os_unchecked) {
+            return;
+        }
+        let place = self.place(old.frame());
+        place.drop_at(&self.machine, self.clock.now(&self.machine));
+        if old.write() {
+            self.release(place, Uses::WRITE);
+        } else {
+            self.release_known(place, Uses::READ);
+        }
+    }
+
     /// Drops `uses` of `frame` that an entry, now gone, had: stamp first, then the count.
     #[inline(always)]
     fn drop_uses(&self, frame: Frame, uses: Uses) {
-        self.frames.drop_at(&self.machine, frame, self.clock.now(&self.machine));
-        self.release(frame, uses);
+        if cfg!(sva_os_unchecked) {
+            return;
+        }
+        let place = self.place(frame);
+        place.drop_at(&self.machine, self.clock.now(&self.machine));
+        self.release_known(place, uses);
     }
 }

@@ -30,22 +30,23 @@ impl<M: Machine> Sva<M> {
     #[doc(alias = "sva_update_l2_mapping")]
     #[doc(alias = "sva_update_l3_mapping")]
     pub fn link(&self, parent: Frame, index: u32, table: Frame) -> Result<(), Violation> {
-        let _quiet = self.quiet();
-        let (parent, level) = self.hold_parent(parent)?;
-        let entry = parent.child_entry(level, index)?;
-        let kind = Kind::table(level.saturating_sub(1)).ok_or(Violation::NotATable(parent.frame))?;
-        let child = self.acquire_link(table, kind)?;
-        let before = self.frames.stamp(&self.machine, table);
-        // Before the entry is there for another CPU to unlink: from then on the stamp is its.
-        self.frames.set_stamp(&self.machine, table, Stamp::Linked { table: parent.frame, index });
-        if let Err(violation) = entry.fill(M::Mode::link(level, table, Half::User)) {
-            self.frames.set_stamp(&self.machine, table, before);
-            return Err(violation);
-        }
-        child.keep();
-        self.root_entry_changed(level, parent.frame);
-        parent.keep();
-        Ok(())
+        self.intrinsic(|| {
+            let (parent, level) = self.hold_parent(parent)?;
+            let entry = parent.child_entry(level, index)?;
+            let kind = Kind::table(level.saturating_sub(1)).ok_or(Violation::NotATable(parent.frame))?;
+            let child = self.acquire_link(table, kind)?;
+            let before = self.frames.stamp(&self.machine, table);
+            // Before the entry is there for another CPU to unlink: from then on the stamp is its.
+            self.frames.set_stamp(&self.machine, table, Stamp::Linked { table: parent.frame, index });
+            if let Err(violation) = entry.fill(M::Mode::link(level, table, Half::User)) {
+                self.frames.set_stamp(&self.machine, table, before);
+                return Err(violation);
+            }
+            child.keep();
+            self.root_entry_changed(level, parent.frame);
+            parent.keep();
+            Ok(())
+        })
     }
 
     /// Empties entry `index` of `parent`, a root or a table above the leaves, and says which table
@@ -62,21 +63,23 @@ impl<M: Machine> Sva<M> {
     /// table until no structure cache leads to it (9). Attacks F14, T4, C13.
     #[doc(alias = "sva_remove_mapping")]
     pub fn unlink(&self, parent: Frame, index: u32) -> Result<Frame, Violation> {
-        let _quiet = self.quiet();
-        let (parent, level) = self.hold_parent(parent)?;
-        let old = parent.child_entry(level, index)?.clear()?;
-        let table = match M::Mode::decode(level, old) {
-            Entry::Table(table) => table,
-            Entry::Empty | Entry::Leaf(_) | Entry::Illegal => self.machine.stop("a table links no table"),
-        };
-        self.frames.set_stamp(&self.machine, table, Stamp::Dropped(self.clock.now(&self.machine)));
-        self.release(table, Uses::LINK);
-        self.root_entry_changed(level, parent.frame);
-        parent.release_also(Uses::ENTRY);
-        Ok(table)
+        self.intrinsic(|| {
+            let (parent, level) = self.hold_parent(parent)?;
+            let old = parent.child_entry(level, index)?.clear()?;
+            let table = match M::Mode::decode(level, old) {
+                Entry::Table(table) => table,
+                Entry::Empty | Entry::Leaf(_) | Entry::Illegal => self.machine.stop("a table links no table"),
+            };
+            self.frames.set_stamp(&self.machine, table, Stamp::Dropped(self.clock.now(&self.machine)));
+            self.release(self.place(table), Uses::LINK);
+            self.root_entry_changed(level, parent.frame);
+            parent.release_also(Uses::ENTRY);
+            Ok(table)
+        })
     }
 
     /// Holds `parent`, a root or a table above the leaves, and says its level.
+    #[inline(always)]
     fn hold_parent(&self, parent: Frame) -> Result<(Held<'_, M>, u8), Violation> {
         let kind = self.kind(parent);
         let level = match kind {
@@ -91,9 +94,12 @@ impl<M: Machine> Sva<M> {
     }
 
     /// Makes the CPUs that keep the entries of `root` in registers read them again.
+    #[inline(always)]
     fn root_entry_changed(&self, level: u8, root: Frame) {
-        let loaded = cfg!(sva_os_unchecked) || self.mappings(root).writable != 0;
-        if M::Mode::ROOT_IN_REGISTERS && level == M::Mode::LEVELS && loaded {
+        if !M::Mode::ROOT_IN_REGISTERS || level != M::Mode::LEVELS {
+            return;
+        }
+        if cfg!(sva_os_unchecked) || self.mappings(root).writable != 0 {
             self.flush_since(self.clock.now(&self.machine));
         }
     }
@@ -101,6 +107,7 @@ impl<M: Machine> Sva<M> {
 
 impl<M: Machine> Held<'_, M> {
     /// Entry `index` of this parent of `level`: of a root, only the client's.
+    #[inline(always)]
     fn child_entry(&self, level: u8, index: u32) -> Result<Slot<'_, M>, Violation> {
         if level == M::Mode::LEVELS { self.user_entry(index) } else { self.entry(index) }
     }

@@ -33,6 +33,7 @@ impl PagingMode for Pae {
         if rights.execute() { low } else { low | NO_EXECUTE }
     }
 
+    #[inline]
     fn link(level: u8, table: Frame, half: Half) -> u64 {
         if level == Self::LEVELS {
             // A PDPTE: bits 1, 2, 5 and 6 are reserved and must be clear.
@@ -42,6 +43,7 @@ impl PagingMode for Pae {
         }
     }
 
+    #[inline]
     fn decode(level: u8, raw: u64) -> Entry {
         let low = u32::truncate(raw);
         let high = raw & !u64::from(u32::MAX);
@@ -67,14 +69,17 @@ impl PagingMode for Pae {
         Leaf::from_low_word(u32::truncate(raw), raw & NO_EXECUTE == 0)
     }
 
+    #[inline]
     fn without_history(raw: u64) -> u64 {
         raw & !u64::from(Flags::HISTORY.bits())
     }
 
+    #[inline]
     fn at_rest(level: u8, raw: u64) -> u64 {
         raw & !u64::from(history_of(level).bits())
     }
 
+    #[inline]
     fn with_history(raw: u64, history: u64) -> u64 {
         raw | history & u64::from(Flags::HISTORY.bits())
     }

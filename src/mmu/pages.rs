@@ -31,7 +31,7 @@ impl<'s, M: Machine> KernelPages<'s, M> {
     /// All are free, so nothing maps them and no TLB remembers them; while the value lives every
     /// call that names one of them by number is refused. Attack F17.
     pub fn new(sva: &'s Sva<M>, frames: FrameRange) -> Result<Self, Violation> {
-        sva.take_all(frames, Word::unused(Kind::Pages))?;
+        sva.intrinsic(|| sva.take_all(frames, Word::unused(Kind::Pages)))?;
         Ok(Self { sva, frames })
     }
 
@@ -66,6 +66,7 @@ impl<M: Machine> DerefMut for KernelPages<'_, M> {
 
 impl<M: Machine> Drop for KernelPages<'_, M> {
     fn drop(&mut self) {
+        let _quiet = self.sva.quiet();
         for frame in self.frames.iter() {
             if self.sva.change_kind(frame, Kind::Pages, Kind::Free).is_err() {
                 self.sva.machine.stop("a frame left its owner's pages")
@@ -85,17 +86,16 @@ impl<M: Machine> Sva<M> {
     ///
     /// As [`KernelPages::new`]; the frames are sealed. Attack F17.
     pub fn grant_memory(&self, frames: FrameRange) -> Result<&'static mut [MaybeUninit<u8>], Violation> {
-        self.take_all(frames, Word::sealed(Kind::Heap))?;
+        self.intrinsic(|| self.take_all(frames, Word::sealed(Kind::Heap)))?;
         // SAFETY: the frames are sealed as heap just now, so no other call lends or reaches them.
         Ok(unsafe { self.machine.grant(frames) })
     }
 
-    /// Makes all of the free `frames` what `word` says, zeroed, or none.
+    /// Makes all of the free `frames` what `word` says, zeroed, or none. Interrupts are off.
     fn take_all(&self, frames: FrameRange, word: Word) -> Result<(), Violation> {
         if frames.is_empty() {
             return Err(Violation::EmptyRange(frames.first().number()));
         }
-        let _quiet = self.quiet();
         for frame in frames.iter() {
             if let Err(violation) = self.frames.take(&self.machine, frame, Kind::Free) {
                 self.give_back_before(frames, frame);

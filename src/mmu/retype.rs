@@ -22,6 +22,10 @@ impl<M: Machine> Sva<M> {
     /// Nothing maps or copies the frame, no token owns it, and no TLB remembers it (invariants 3, 5,
     /// 9, 10). Without an IOMMU a DMA frame stays one. Attacks C4, C5, C11, F3, F4, F17.
     pub fn retype(&self, frame: Frame, kind: Kind) -> Result<(), Violation> {
+        self.intrinsic(|| self.retype_if_offered(frame, kind))
+    }
+
+    fn retype_if_offered(&self, frame: Frame, kind: Kind) -> Result<(), Violation> {
         if !matches!(kind, Kind::Free | Kind::UserData | Kind::KernelData | Kind::Dma) {
             return Err(Violation::KindNotOffered(kind.bits()));
         }

@@ -31,23 +31,24 @@ impl<M: Machine> Sva<M> {
     /// interrupted may be in the midst of a user copy. Attacks C1, C3, F13, S13.
     #[doc(alias = "sva_mm_load_pgtable")]
     pub fn load_root(&self, root: Frame) -> Result<(), Violation> {
-        let _quiet = self.quiet();
-        check_outside_handlers(&self.machine)?;
-        let held = self.hold_root(root, Uses::LOAD)?;
-        let old = self.machine.root();
-        let time = self.clock.tick(&self.machine);
-        // SAFETY: `root` is a root, sealed or held; what is held is kept for this CPU below.
-        unsafe { self.machine.load_root(root) }
-        self.clock.publish(&self.machine, self.machine.cpu(), time);
-        self.loaded.set(&self.machine, self.machine.cpu(), root);
-        if let Some(held) = held {
-            held.keep();
-        }
-        if old != self.half.root {
-            self.release(old, Uses::LOAD);
-        }
-        self.renew(time);
-        Ok(())
+        self.intrinsic(|| {
+            check_outside_handlers(&self.machine)?;
+            let held = self.hold_root(root, Uses::LOAD)?;
+            let old = self.machine.root();
+            let time = self.clock.tick(&self.machine);
+            // SAFETY: `root` is a root, sealed or held; what is held is kept for this CPU below.
+            unsafe { self.machine.load_root(root) }
+            self.clock.publish(&self.machine, self.machine.cpu(), time);
+            self.loaded.set(&self.machine, self.machine.cpu(), root);
+            if let Some(held) = held {
+                held.keep();
+            }
+            if old != self.half.root {
+                self.release(self.place(old), Uses::LOAD);
+            }
+            self.renew(time);
+            Ok(())
+        })
     }
 
     /// Holds `root`, or nothing if it is the sealed one, which needs no holding.
@@ -70,32 +71,39 @@ impl<M: Machine> Sva<M> {
     /// Every table stays one while it is read.
     #[doc(alias = "sva_get_physical_address")]
     pub fn translate(&self, root: Frame, page: Page) -> Result<Option<Leaf>, Violation> {
-        let _quiet = self.quiet();
-        let mut held = self.hold_root(root, Uses::ENTRY)?;
-        if !self.half.user.contains(page) {
-            return Ok(self.translate_kernel(page));
-        }
-        let mut level = M::Mode::LEVELS;
-        while let Some(table) = &held {
-            let raw = table.root_or_table_entry(level, page)?;
-            match M::Mode::decode(level, raw) {
-                Entry::Leaf(leaf) => return Ok(Some(leaf)),
-                Entry::Empty | Entry::Illegal => return Ok(None),
-                Entry::Table(child) => {
-                    let below = level.saturating_sub(1);
-                    let Some(kind) = Kind::table(below) else {
-                        return Ok(None);
-                    };
-                    let child = self.acquire(child, kind, Uses::ENTRY);
-                    // Still linked here, or it may by now be another's table: then look again.
-                    if table.root_or_table_entry(level, page)? == raw {
-                        held = Some(child?);
-                        level = below;
-                    }
-                }
+        self.intrinsic(|| {
+            let mut held = self.hold_root(root, Uses::ENTRY)?;
+            if !self.half.user.contains(page) {
+                return Ok(self.translate_kernel(page));
             }
-        }
-        Ok(None)
+            let mut level = M::Mode::LEVELS;
+            while let Some(table) = held {
+                let raw = table.root_or_table_entry(level, page)?;
+                let found = match M::Mode::decode(level, raw) {
+                    Entry::Leaf(leaf) => Some(leaf),
+                    Entry::Empty | Entry::Illegal => None,
+                    Entry::Table(child) => {
+                        let below = level.saturating_sub(1);
+                        let Some(kind) = Kind::table(below) else {
+                            return Ok(None);
+                        };
+                        let child = self.acquire(child, kind, Uses::ENTRY);
+                        // Still linked here, or it may by now be another's table: then look again.
+                        held = Some(if table.root_or_table_entry(level, page)? == raw {
+                            table.release();
+                            level = below;
+                            child?
+                        } else {
+                            table
+                        });
+                        continue;
+                    }
+                };
+                table.release();
+                return Ok(found);
+            }
+            Ok(None)
+        })
     }
 
     /// What the kernel half translates `page` to.
@@ -125,19 +133,22 @@ impl<M: Machine> Sva<M> {
     ///
     /// The frame stays a table while it is read.
     pub fn read_entry(&self, table: Frame, index: u32) -> Result<Entry, Violation> {
-        let _quiet = self.quiet();
-        let kind = self.kind(table);
-        let (level, wanted) = match (kind, kind.level()) {
-            (Kind::Root, _) => (M::Mode::LEVELS, Kind::Root),
-            (_, Some(level)) => (level, kind),
-            (_, None) => (1, Kind::Table1),
-        };
-        if table == self.half.root {
-            return Err(Violation::FrameSealed(table));
-        }
-        let held = self.acquire(table, wanted, Uses::ENTRY)?;
-        let entry = if wanted == Kind::Root { held.root_entry(index)? } else { held.entry(index)? };
-        Ok(M::Mode::decode(level, entry.load()))
+        self.intrinsic(|| {
+            let kind = self.kind(table);
+            let (level, wanted) = match (kind, kind.level()) {
+                (Kind::Root, _) => (M::Mode::LEVELS, Kind::Root),
+                (_, Some(level)) => (level, kind),
+                (_, None) => (1, Kind::Table1),
+            };
+            if table == self.half.root {
+                return Err(Violation::FrameSealed(table));
+            }
+            let held = self.acquire(table, wanted, Uses::ENTRY)?;
+            let entry = if wanted == Kind::Root { held.root_entry(index)? } else { held.entry(index)? };
+            let raw = entry.load();
+            held.release();
+            Ok(M::Mode::decode(level, raw))
+        })
     }
 }
 

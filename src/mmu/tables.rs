@@ -27,10 +27,12 @@ impl<M: Machine> Sva<M> {
     #[doc(alias = "sva_declare_l1_page")]
     #[doc(alias = "sva_declare_l2_page")]
     pub fn declare_table(&self, frame: Frame, level: u8) -> Result<(), Violation> {
-        let kind = Kind::table(level)
-            .filter(|_| level < M::Mode::LEVELS)
-            .ok_or(Violation::NoSuchLevel(u32::from(level)))?;
-        self.change_kind(frame, Kind::Free, kind)
+        self.intrinsic(|| {
+            let kind = Kind::table(level)
+                .filter(|_| level < M::Mode::LEVELS)
+                .ok_or(Violation::NoSuchLevel(u32::from(level)))?;
+            self.change_kind(frame, Kind::Free, kind)
+        })
     }
 
     /// Makes an empty, unlinked table free again.
@@ -47,9 +49,11 @@ impl<M: Machine> Sva<M> {
     /// (invariants 2, 9). Attacks F11, F12, F14, F15.
     #[doc(alias = "sva_remove_page")]
     pub fn remove_table(&self, frame: Frame) -> Result<(), Violation> {
-        let kind = self.kind(frame);
-        let kind = if kind.level().is_some() { kind } else { Kind::Table1 };
-        self.change_kind(frame, kind, Kind::Free)
+        self.intrinsic(|| {
+            let kind = self.kind(frame);
+            let kind = if kind.level().is_some() { kind } else { Kind::Table1 };
+            self.change_kind(frame, kind, Kind::Free)
+        })
     }
 
     /// Makes a free frame a root: the kernel half, and an empty user half.
@@ -66,7 +70,7 @@ impl<M: Machine> Sva<M> {
     #[doc(alias = "sva_declare_l2_page")]
     #[doc(alias = "sva_declare_l3_page")]
     pub fn declare_root(&self, frame: Frame) -> Result<(), Violation> {
-        self.change_kind(frame, Kind::Free, Kind::Root)
+        self.intrinsic(|| self.change_kind(frame, Kind::Free, Kind::Root))
     }
 
     /// Makes an empty root, which no CPU and no thread uses, free again.
@@ -83,12 +87,12 @@ impl<M: Machine> Sva<M> {
     /// F13, F15, C9.
     #[doc(alias = "sva_remove_page")]
     pub fn remove_root(&self, frame: Frame) -> Result<(), Violation> {
-        self.change_kind(frame, Kind::Root, Kind::Free)
+        self.intrinsic(|| self.change_kind(frame, Kind::Root, Kind::Free))
     }
 
-    /// Makes an unused frame of kind `from` one of kind `to`.
+    /// Makes an unused frame of kind `from` one of kind `to`. Interrupts are off. In line, where the kinds are known.
+    #[inline(always)]
     pub(crate) fn change_kind(&self, frame: Frame, from: Kind, to: Kind) -> Result<(), Violation> {
-        let _quiet = self.quiet();
         self.frames.take(&self.machine, frame, from)?;
         self.flush_dropped(frame);
         self.begin(frame, to);
@@ -120,6 +124,7 @@ impl<M: Machine> Sva<M> {
     }
 
     /// Copies the kernel half's root entries to `root`, which this CPU took and zeroed.
+    #[inline(never)]
     fn copy_kernel_half(&self, root: Frame) {
         let entries = (0..M::Mode::ROOT_ENTRIES).filter(|index| !self.half.is_user_entry::<M::Mode>(*index));
         for index in entries {

@@ -43,17 +43,29 @@ impl<M: Machine> Sva<M> {
     }
 
     /// Makes every CPU flush that has not since `dropped`. Interrupts are off.
+    #[inline(always)]
+    pub(crate) fn flush_since(&self, dropped: Time) {
+        for cpu in (0..self.machine.cpus()).filter_map(Cpu::new) {
+            if !self.clock.flushed(&self.machine, cpu).is_after(dropped) {
+                self.make_flush(cpu, dropped);
+            }
+        }
+    }
+
+    /// Makes `cpu` flush until it has since `dropped`.
     ///
     /// A CPU that waits for another flushes itself on every turn, so two that wait for each other
     /// both go on.
-    pub(crate) fn flush_since(&self, dropped: Time) {
-        let here = self.machine.cpu();
-        for cpu in (0..self.machine.cpus()).filter_map(Cpu::new) {
-            while !self.clock.flushed(&self.machine, cpu).is_after(dropped) {
-                if cpu != here {
-                    self.ask_to_flush(cpu);
-                }
-                self.flush_here();
+    #[cold]
+    #[inline(never)]
+    fn make_flush(&self, cpu: Cpu, dropped: Time) {
+        loop {
+            if cpu != self.machine.cpu() {
+                self.ask_to_flush(cpu);
+            }
+            self.flush_here();
+            if self.clock.flushed(&self.machine, cpu).is_after(dropped) {
+                return;
             }
         }
     }

@@ -28,6 +28,7 @@ bitflags! {
 }
 
 /// The low word of a leaf.
+#[inline]
 pub(crate) const fn leaf_word(frame: Frame, write: bool, half: Half) -> u32 {
     let mut flags = Flags::PRESENT;
     if write {
@@ -40,11 +41,13 @@ pub(crate) const fn leaf_word(frame: Frame, write: bool, half: Half) -> u32 {
 }
 
 /// The low word of an entry that links a table: it takes no right away, leaves alone do.
+#[inline]
 pub(crate) const fn link_word(table: Frame, half: Half) -> u32 {
     leaf_word(table, true, half)
 }
 
 /// Reads the low word of an entry of a table of `level`, for a leaf that allows execution or not.
+#[inline]
 pub(crate) const fn decode_word(level: u8, word: u32, execute: bool) -> Entry {
     let flags = Flags::from_bits_retain(word & 0xfff);
     let frame = PhysAddr::new(word).containing();
@@ -66,6 +69,7 @@ pub(crate) const fn decode_word(level: u8, word: u32, execute: bool) -> Entry {
 }
 
 /// The bits that a CPU sets by itself in an entry of a table of `level` that has them.
+#[inline]
 pub(crate) const fn history_of(level: u8) -> Flags {
     if level == 1 { Flags::HISTORY } else { Flags::ACCESSED }
 }
@@ -87,10 +91,12 @@ impl PagingMode for TwoLevel {
         leaf_word(frame, rights.write(), half)
     }
 
+    #[inline]
     fn link(_level: u8, table: Frame, half: Half) -> u32 {
         link_word(table, half)
     }
 
+    #[inline]
     fn decode(level: u8, raw: u32) -> Entry {
         decode_word(level, raw, true)
     }
@@ -100,14 +106,17 @@ impl PagingMode for TwoLevel {
         Leaf::from_low_word(raw, true)
     }
 
+    #[inline]
     fn without_history(raw: u32) -> u32 {
         raw & !Flags::HISTORY.bits()
     }
 
+    #[inline]
     fn at_rest(level: u8, raw: u32) -> u32 {
         raw & !history_of(level).bits()
     }
 
+    #[inline]
     fn with_history(raw: u32, history: u32) -> u32 {
         raw | history & Flags::HISTORY.bits()
     }

@@ -204,6 +204,7 @@ fn attack_p01_registers_that_straddle() {
     let com2 = io.claim(0x2f8, 8).unwrap();
     let _ne2000 = io.claim(0x300, 0x20).unwrap();
     let control = io.claim(0x3f6, 1).unwrap();
+    stage.sva.machine().devices().log.clear();
     stage.refused(|_| com2.read::<u16>(7), Violation::OutsidePorts(7));
     stage.refused(|_| com2.write(7, 0u16), Violation::OutsidePorts(7));
     for offset in [5, 6, 7, 8, 0x7fff, 0xfd07, 0xfd08, 0xfffc, 0xfffd, 0xfffe, 0xffff] {

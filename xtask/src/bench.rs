@@ -18,7 +18,11 @@ pub fn bench() -> Result<()> {
     setup::linker_32_bit()?;
     setup::valgrind()?;
     let toolchain = SourceToolchain::find()?;
-    let record = count(|| toolchain.hosted("build"));
+    let record = count(|| {
+        let mut build = toolchain.hosted("build");
+        build.arg("-Zbuild-std=std,panic_abort");
+        build
+    });
     if cfg!(target_arch = "x86_64") {
         count(|| {
             let mut build = cargo("build");
@@ -39,10 +43,11 @@ fn count(build: impl Fn() -> Command) -> Result<()> {
 ///
 /// Flags in the environment would reach all libraries, and each build would be one from the start.
 fn benchmark(mut cargo: Command, flags: &[&str]) -> Result<PathBuf> {
-    // Like a kernel, not position-independent.
+    // Like a kernel: at one address, and nothing unwinds.
     let flags = [&["-Crelocation-model=static"], flags].concat();
     cargo.args(["--package=sva-os", "--release", "--bench=counts", "-Zprofile-rustflags"]);
     cargo.arg(format!("--config=profile.release.package.sva-os.rustflags={flags:?}"));
+    cargo.args(["--config=profile.release.panic='abort'", "-Zpanic-abort-tests"]);
     cargo.arg("--message-format=json-render-diagnostics").env_remove("RUSTFLAGS");
     executables(&read(&mut cargo)?, "bench").pop().context("cargo built no benchmark")
 }

@@ -67,15 +67,38 @@ pub fn runs() -> Vec<Run> {
         for (mode, cpus) in MODES {
             for cpu in cpus {
                 let run = Run { kernel: "machine", profile, mode, cpu: Some(cpu), ..RUN };
-                let ends =
-                    [("walk", 0, &[] as &[_]), ("traps", 0, &[]), ("lines", 0, &[]), ("storm", 0, &[])]
-                        .into_iter()
-                        .chain(STOPS);
+                let ends = [
+                    ("walk", 0, &[] as &[_]),
+                    ("traps", 0, &[]),
+                    ("refusals", 0, &["refused", "told"]),
+                    ("lines", 0, &[]),
+                    ("storm", 0, &[]),
+                ]
+                .into_iter()
+                .chain(STOPS);
                 runs.extend(ends.map(|(append, status, texts)| Run {
                     append,
                     expect: Expect { status, texts },
                     ..run
                 }));
+            }
+        }
+    }
+    for profile in [Profile::Dev, Profile::Release] {
+        for (mode, _) in MODES {
+            let run = Run { kernel: "machine", profile, mode, cpu: Some("max"), ..RUN };
+            let expect = Expect { status: 0, texts: &["NMI at boundaries "] };
+            runs.push(Run { append: "step", memory: Some(16), expect, ..run });
+            if profile == Profile::Release {
+                let expect = Expect { status: 0, texts: &["timer at boundaries "] };
+                runs.push(Run {
+                    append: "strike",
+                    memory: Some(16),
+                    extra: COUNTED,
+                    limit: 600,
+                    expect,
+                    ..run
+                });
             }
         }
     }
@@ -100,12 +123,16 @@ pub fn runs() -> Vec<Run> {
     runs
 }
 
+/// Time by the count of instructions.
+const COUNTED: &[&str] = &["-icount", "shift=0,sleep=off"];
+
 /// The paging modes, and CPUs that have them.
 const MODES: [(Mode, &[&str]); 2] =
     [(Mode::TwoLevel, &["qemu32", "pentium3", "max"]), (Mode::Pae, &["qemu32,+nx", "n270", "max"])];
 
 /// What stops the machine, and what is said of it.
-const STOPS: [(&str, u8, &[&str]); 6] = [
+const STOPS: [(&str, u8, &[&str]); 7] = [
+    ("panic", 101, &["panicked at", "on purpose, in a handler"]),
     ("unhandled", 125, &["#UD", "EIP", "an exception has no handler"]),
     ("machine-check", 125, &["#MC"]),
     ("task-gate", 125, &["#DF (double fault)", "EIP"]),

@@ -103,7 +103,10 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     }
 }
 
-/// The example that is asked for, or the only one there is.
+/// What is booted when nothing is asked for: the first of these that there is.
+const DEFAULTS: [&str; 2] = ["kernel", "minimal"];
+
+/// The example that is asked for, or the default.
 fn example(name: Option<&str>, examples: &[String]) -> Result<PathBuf> {
     let all = || examples.join(", ");
     match (name, examples) {
@@ -111,7 +114,13 @@ fn example(name: Option<&str>, examples: &[String]) -> Result<PathBuf> {
         (Some(name), _) if examples.iter().any(|example| example == name) => Ok(name.into()),
         (Some(name), _) => bail!("no example `{name}`, but {}", all()),
         (None, [only]) => Ok(only.into()),
-        (None, _) => bail!("which example? --example takes one of {}", all()),
+        (None, _) => match DEFAULTS.iter().find(|name| examples.iter().any(|example| example == *name)) {
+            Some(name) => {
+                eprintln!("xtask: booting {name}; --example takes one of {}", all());
+                Ok(name.into())
+            }
+            None => bail!("which example? --example takes one of {}", all()),
+        },
     }
 }
 
@@ -199,7 +208,8 @@ mod tests {
         let name = |name, examples: &[String]| example(name, examples).map_err(|error| error.to_string());
         assert_eq!(name(None, std::slice::from_ref(&one)), Ok("one".into()));
         assert_eq!(name(Some("two"), &[one.clone(), two.clone()]), Ok("two".into()));
-        assert!(name(None, &[one.clone(), two]).unwrap_err().contains("one, two"));
+        assert!(name(None, &[one.clone(), two.clone()]).unwrap_err().contains("one, two"));
+        assert_eq!(name(None, &[one.clone(), "minimal".to_owned(), two]), Ok("minimal".into()));
         assert!(name(Some("on"), &[one]).is_err());
         assert_eq!(name(None, &[]), Err("there is no kernel to boot yet".to_owned()));
     }

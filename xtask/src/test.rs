@@ -105,7 +105,12 @@ fn loom() -> Result<()> {
 fn bare_build() -> Result<()> {
     let toolchain = SourceToolchain::find()?;
     run(toolchain.bare("build").args(["--package=sva-os", "--lib"]))?;
-    run(toolchain.bare("build").args(["--package=sva-os", "--lib", "--features=log"]))
+    run(toolchain.bare("build").args(["--package=sva-os", "--lib", "--features=boot,log"]))?;
+    if toolchain.has_clippy() {
+        let all = ["--package=sva-os", "--lib", "--features=boot,log", "--", "-Dwarnings"];
+        run(toolchain.bare("clippy").args(all))?;
+    }
+    Ok(())
 }
 
 fn tests_32_bit() -> Result<()> {

@@ -90,6 +90,11 @@ impl SourceToolchain {
         command
     }
 
+    /// Whether it can lint: Debian packages its lints elsewhere.
+    pub fn has_clippy(&self) -> bool {
+        self.bin.is_none() && succeeds(cargo("clippy").arg("--version"))
+    }
+
     fn has_source(&self) -> bool {
         let sysroot = read(self.tool("rustc").args(["--print", "sysroot"])).unwrap_or_default();
         Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library/Cargo.lock").exists()

@@ -4,6 +4,7 @@ use super::machine::{CPUS, DATA, TABLE, Tiny, clock, cpu, entry_0, frames, leaf,
 use crate::address::Frame;
 use crate::frame::Kind;
 use crate::frame::stamp::{Stamp, Time};
+use crate::frame::table::Place;
 use crate::frame::word::{Uses, Word};
 use crate::machine::Memory;
 use crate::mmu::Rights;
@@ -27,6 +28,10 @@ fn user_data(total: u32, writable: u32) -> Tiny {
     Tiny::new(&words(&[(DATA, used(Kind::UserData, total, writable))], 0))
 }
 
+fn place(frame: Frame) -> Place {
+    frames().place(frame).unwrap()
+}
+
 fn acquire(ram: &Tiny) -> bool {
     frames().acquire(ram, DATA, Kind::UserData, Uses::WRITE).is_ok()
 }
@@ -36,7 +41,7 @@ fn take(ram: &Tiny) -> bool {
 }
 
 fn release(ram: &Tiny) -> bool {
-    frames().release(ram, DATA, Uses::WRITE)
+    place(DATA).release(ram, Uses::WRITE)
 }
 
 #[test]
@@ -118,7 +123,7 @@ fn a_release_is_not_lost() {
 #[test]
 fn a_taker_sees_the_stamp() {
     let drop: fn(&Tiny) -> bool = |ram| {
-        frames().drop_at(ram, DATA, clock().now(ram));
+        place(DATA).drop_at(ram, clock().now(ram));
         release(ram)
     };
     let take: fn(&Tiny) -> bool = |ram| {
@@ -194,7 +199,7 @@ fn of_link_and_remove_one_wins() {
 fn unlink_is_stamped_before_a_remove() {
     let unlink: fn(&Tiny) -> bool = |ram| {
         frames().set_stamp(ram, TABLE, Stamp::Dropped(clock().now(ram)));
-        frames().release(ram, TABLE, Uses::LINK)
+        place(TABLE).release(ram, Uses::LINK)
     };
     let remove: fn(&Tiny) -> bool = |ram| {
         let removed = frames().take(ram, TABLE, Kind::Table1).is_ok();
@@ -223,8 +228,8 @@ fn a_drop_never_goes_back() {
                     frames().set_stamp(&machine, DATA, Stamp::Dropped(at(before)));
                 }
                 let one = machine.as_cpu(1);
-                let other = thread::spawn(move || frames().drop_at(&one, DATA, at(second)));
-                frames().drop_at(&machine, DATA, at(first));
+                let other = thread::spawn(move || place(DATA).drop_at(&one, at(second)));
+                place(DATA).drop_at(&machine, at(first));
                 other.join().unwrap();
                 let before = before.map(at).filter(|before| before.is_after(at(later)));
                 let expected = before.unwrap_or(at(later));
@@ -243,7 +248,7 @@ fn a_newer_drop_is_not_forgotten() {
         machine
     };
     let forget: fn(&Tiny) = |ram| frames().forget_drop(ram, DATA, Time::of_clock(5));
-    let drop: fn(&Tiny) = |ram| frames().drop_at(ram, DATA, Time::of_clock(9));
+    let drop: fn(&Tiny) = |ram| place(DATA).drop_at(ram, Time::of_clock(9));
     both(start, [forget, drop], |ram, _| {
         assert_eq!(frames().stamp(ram, DATA), Stamp::Dropped(Time::of_clock(9)));
     });
@@ -284,7 +289,7 @@ fn who_flushed_after_a_drop_has_forgotten_it() {
         // SAFETY: a word of this machine.
         unsafe { machine.exchange(entry_0(), 0u32) };
         machine.invalidate_here();
-        frames().drop_at(machine, DATA, clock().now(machine));
+        place(DATA).drop_at(machine, clock().now(machine));
         assert!(release(machine));
         assert!(take(machine));
         let Stamp::Dropped(dropped) = frames().stamp(machine, DATA) else { panic!("stamped a moment ago") };
@@ -322,7 +327,7 @@ fn a_third_cpu_takes_what_was_dropped() {
                         // SAFETY: a word of this machine.
                         unsafe { machine.exchange(entry_0(), 0u32) };
                         machine.invalidate_here();
-                        frames().drop_at(&machine, DATA, clock().now(&machine));
+                        place(DATA).drop_at(&machine, clock().now(&machine));
                         assert!(release(&machine));
                     }
                 })

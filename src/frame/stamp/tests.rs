@@ -18,6 +18,7 @@ use proptest::prelude::*;
 use std::vec::Vec;
 
 const CIRCLE: i64 = 1 << 31;
+const HALF: u32 = 1 << 30;
 
 fn time(bits: u32) -> Time {
     assert!(bits & 1 == 1 && bits < 1 << 31, "{bits:#x}");
@@ -102,6 +103,23 @@ fn stamps_are_words_and_back() {
             let stamp = Stamp::Linked { table: Frame::new(table).unwrap(), index };
             assert_eq!(stamp.bits(), 1 << 31 | table << 10 | index);
             assert_eq!(Stamp::from_bits(stamp.bits()), stamp);
+        }
+    }
+}
+
+/// A drop takes the place of every stamp but a later drop, or one that is neither.
+#[test]
+fn only_an_earlier_drop_yields() {
+    let moments = moments();
+    let links = [(0, 0), (0, 1), (0x2_0000, 0), (0x8_0000, 5), (0xf_ffff, 1023)];
+    for now in &moments {
+        assert!(Stamp::yields(0, *now));
+        for (table, index) in links {
+            let linked = Stamp::Linked { table: Frame::new(table).unwrap(), index };
+            assert!(Stamp::yields(linked.bits(), *now), "{now:?} {linked:?}");
+        }
+        for dropped in moments.iter().step_by(7) {
+            assert_eq!(Stamp::yields(dropped.bits(), *now), now.is_after(*dropped), "{now:?} {dropped:?}");
         }
     }
 }

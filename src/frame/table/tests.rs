@@ -31,6 +31,10 @@ fn frame(number: u32) -> Frame {
     Frame::new(number).unwrap()
 }
 
+fn place(frames: Frames, number: u32) -> Place {
+    frames.place(frame(number)).unwrap()
+}
+
 /// What a frame's word says, in words of this test.
 #[derive(Clone, Copy, Debug)]
 struct State {
@@ -143,7 +147,7 @@ fn acquire_of_every_word() {
                 };
                 let (answer, after) =
                     try_step(state, |ram, frames| frames.acquire(ram, frame(2), wanted, uses));
-                assert_eq!(answer, expected.map(|_| ()), "{state:?} {wanted:?} {uses:?}");
+                assert_eq!(answer.map(drop), expected.map(drop), "{state:?} {wanted:?} {uses:?}");
                 assert_eq!(after, expected.unwrap_or(state.word()), "{state:?} {wanted:?} {uses:?}");
             }
         }
@@ -162,7 +166,7 @@ fn acquire_link_of_every_word() {
                 (None, Some(word)) => Ok(word),
             };
             let (answer, after) = try_step(state, |ram, frames| frames.acquire_link(ram, frame(2), wanted));
-            assert_eq!(answer, expected.map(|_| ()), "{state:?} {wanted:?}");
+            assert_eq!(answer.map(drop), expected.map(drop), "{state:?} {wanted:?}");
             assert_eq!(after, expected.unwrap_or(state.word()), "{state:?} {wanted:?}");
         }
     }
@@ -202,7 +206,7 @@ fn release_gives_back_or_tells_of_a_bug() {
     for state in State::all() {
         for (uses, writable, total) in [(Uses::READ, 0, 1), (Uses::WRITE, 1, 1), (Uses::GAIN_WRITE, 1, 0)] {
             let less = state.writable.checked_sub(writable).zip(state.total.checked_sub(total));
-            let (sound, after) = try_step(state, |ram, frames| frames.release(ram, frame(2), uses));
+            let (sound, after) = try_step(state, |ram, frames| place(frames, 2).release(ram, uses));
             assert_eq!(sound, less.is_some(), "{state:?} {uses:?}");
             if let Some((writable, total)) = less {
                 assert_eq!(after, State { writable, total, ..state }.word());
@@ -233,14 +237,13 @@ fn past_the_end_there_is_nothing() {
         assert_eq!(frames.stamp(&ram, frame), Stamp::Clean);
         for wanted in WANTED {
             let missing = Err(Violation::NoSuchFrame(frame));
-            assert_eq!(frames.acquire(&ram, frame, wanted, Uses::READ), missing);
-            assert_eq!(frames.acquire_link(&ram, frame, wanted), missing);
+            assert_eq!(frames.acquire(&ram, frame, wanted, Uses::READ).map(drop), missing);
+            assert_eq!(frames.acquire_link(&ram, frame, wanted).map(drop), missing);
             assert_eq!(frames.take(&ram, frame, wanted), missing);
         }
-        assert!(!frames.release(&ram, frame, Uses::READ));
+        assert_eq!(frames.place(frame), None);
         frames.settle(&ram, frame, Kind::UserData);
         frames.write(&ram, frame, Word::unused(Kind::UserData));
-        frames.drop_at(&ram, frame, Time::FIRST);
         frames.set_stamp(&ram, frame, Stamp::Dropped(Time::FIRST));
         frames.forget_drop(&ram, frame, Time::FIRST);
     }
@@ -268,9 +271,9 @@ fn a_drop_never_goes_back() {
     for old in times {
         for new in times {
             let (ram, frames) = four_frames();
-            frames.drop_at(&ram, frame(1), old);
+            place(frames, 1).drop_at(&ram, old);
             assert_eq!(frames.stamp(&ram, frame(1)), Stamp::Dropped(old));
-            frames.drop_at(&ram, frame(1), new);
+            place(frames, 1).drop_at(&ram, new);
             let later = if new.is_after(old) { new } else { old };
             assert_eq!(frames.stamp(&ram, frame(1)), Stamp::Dropped(later), "{old:?} {new:?}");
             assert_eq!(frames.word(&ram, frame(1)), Word::NONE);
@@ -278,7 +281,7 @@ fn a_drop_never_goes_back() {
     }
     let (ram, frames) = four_frames();
     frames.set_stamp(&ram, frame(1), Stamp::Linked { table: frame(3), index: 0 });
-    frames.drop_at(&ram, frame(1), at(9));
+    place(frames, 1).drop_at(&ram, at(9));
     assert_eq!(frames.stamp(&ram, frame(1)), Stamp::Dropped(at(9)));
 }
 

@@ -42,7 +42,7 @@ fn fields_are_where_the_picture_shows_them() {
                     for other in Kind::ALL {
                         let is = kind == other && busy == 0 && sealed == 0;
                         assert_eq!(word.is(other), is, "{word:?} {other:?}");
-                        assert_eq!(word.is_unlinked(other), is && writable == 0, "{word:?} {other:?}");
+                        assert_eq!(word.is_linked_once(other), is && writable == 1, "{word:?} {other:?}");
                     }
                 }
             }
@@ -52,6 +52,12 @@ fn fields_are_where_the_picture_shows_them() {
         assert_eq!(Word::sealed(kind).bits(), kind.bits() | 0x40);
     }
     assert_eq!(Word::NONE.bits(), 0);
+    for guard in [1 << 18, 1 << 31] {
+        let word = Word::from_bits(17 | 1 << 19 | 1 << 7);
+        let over = Word::from_bits(word.bits() | guard);
+        assert!(word.is(Kind::Table1) && word.is_linked_once(Kind::Table1));
+        assert!(!over.is(Kind::Table1) && !over.is_linked_once(Kind::Table1));
+    }
     assert!(Word::from_bits(1 << 18).overflowed() && Word::from_bits(1 << 31).overflowed());
     assert!(!Word::from_bits(!(1 << 18 | 1 << 31)).overflowed());
 }

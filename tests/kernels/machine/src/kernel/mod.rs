@@ -1,9 +1,12 @@
+mod boundaries;
 mod console;
 mod lines;
 mod loader;
 mod overflow;
 mod raise;
+mod refusals;
 mod registers;
+mod scenario;
 mod traps;
 mod walk;
 
@@ -24,6 +27,10 @@ const TESTS: &[(&str, Test)] = &[
     ("lines", lines::run),
     ("storm", lines::storm),
     ("registers", registers::run),
+    ("refusals", refusals::run),
+    ("panic", refusals::panic),
+    ("step", boundaries::step),
+    ("strike", boundaries::strike),
     ("unhandled", traps::unhandled),
     ("machine-check", traps::machine_check),
     ("task-gate", overflow::task_gate),

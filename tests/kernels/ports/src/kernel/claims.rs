@@ -26,11 +26,11 @@ pub(super) fn run(io: Io) {
     let mut granted = 0;
     for port in 0..=u16::MAX {
         let expected = if within(LOGGER, port) {
-            Some(Violation::PortTaken(port))
+            Some(Violation::PortTaken(port.into()))
         } else if OFFERED.iter().any(|row| within(*row, port)) {
             None
         } else {
-            Some(Violation::PortNotOffered(port))
+            Some(Violation::PortNotOffered(port.into()))
         };
         let answer = io.claim(port, 1);
         granted += u32::from(answer.is_ok());
