@@ -217,7 +217,7 @@ pub(crate) struct TaskState {
 const_assert!(size_of::<TaskState>() == 104);
 
 /// EFLAGS with nothing set but the bit that always is (Intel SDM vol. 1, 3.4.3).
-const NO_FLAGS: u32 = 1 << 1;
+pub(crate) const NO_FLAGS: u32 = 1 << 1;
 
 impl TaskState {
     /// No bitmap: its offset lies at the limit, so ring 3 has no port (Intel SDM vol. 1, 19.5.2).

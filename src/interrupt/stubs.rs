@@ -22,8 +22,9 @@
 //!   and segments of its own. It never returns.
 //!
 //! All gates are interrupt gates, so IF is clear from the first instruction on, and TF, NT, RF and VM with
-//! it. What a gate does not clear the common part does: DF, which Rust code wants clear, and DS and
-//! ES, which may be a user program's. It does so also when ring 0 was interrupted: a test for that would
+//! it. What a gate does not clear the common part does, by loading EFLAGS with nothing set: DF, which Rust
+//! code wants clear, and AC, which opens user pages to ring 0 where SMAP is on. And it loads DS and ES,
+//! which may be a user program's. It does so also when ring 0 was interrupted: a test for that would
 //! cost as much, and could be wrong within a stub. FS and GS are left alone: the kernel uses neither, so
 //! they stay what the interrupted program has.
 //!
@@ -32,7 +33,7 @@
 //!
 //! AT&T syntax, since in LLVM's Intel syntax `push ds` and `push offset symbol` come out wrong.
 
-use super::descriptor::Selector;
+use super::descriptor::{NO_FLAGS, Selector};
 use super::dispatch::dispatch;
 use super::frame::{OuterStack, Saved};
 use super::handlers::Handlers;
@@ -117,7 +118,8 @@ unsafe extern "C" fn common() {
         "movl ${data}, %eax",
         "movl %eax, %ds",
         "movl %eax, %es",
-        "cld",
+        "pushl ${flags}",
+        "popfl",
         "movl %esp, %ebx",
         "andl $-16, %esp",
         "subl $12, %esp",
@@ -130,6 +132,7 @@ unsafe extern "C" fn common() {
         "addl $8, %esp",
         "iretl",
         data = const Selector::KERNEL_DATA.bits(),
+        flags = const NO_FLAGS,
         trap = sym trap,
         options(att_syntax),
     )
@@ -163,7 +166,6 @@ unsafe extern "C" fn trap(saved: *mut Saved) {
 #[unsafe(naked)]
 pub(super) unsafe extern "C" fn double_fault_entry() {
     naked_asm!(
-        "cld",
         "andl $-16, %esp",
         "call {report}",
         "ud2",
