@@ -15,7 +15,9 @@ fn as_many_cpus_as_may_be_have_records_of_their_own() {
     let ram = Ram::new(1024);
     let base = PhysAddr::new(0);
     // SAFETY: 1. the start of the frame that the words make. 2. Only the clock and the records write it.
-    let (clock, loaded) = unsafe { (Clock::new(base), Loaded::new(base)) };
+    let clock = unsafe { Clock::new(base) };
+    // SAFETY: 1. and 2. as for the clock.
+    let loaded = unsafe { Loaded::new(base) };
     clock.start(&ram);
     let cpus: Vec<_> = (0..Cpu::LIMIT).filter_map(Cpu::new).collect();
     let root = |cpu: Cpu| Frame::new(100 + cpu.number()).unwrap();
