@@ -162,3 +162,6 @@ impl<M: Machine> Held<'_, M> {
         Ok(if level == 1 { raw } else { M::Mode::at_rest(level, raw) })
     }
 }
+
+#[cfg(all(test, feature = "emulated"))]
+mod tests;

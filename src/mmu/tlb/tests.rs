@@ -161,7 +161,8 @@ fn tick_at<P: PagingMode>(sva: &World<P>, now: u32) {
 
 #[test]
 fn the_hand_cleans_an_old_stamp_that_all_have_flushed() {
-    for dropped in [1u32, 0x1000_0001, 0x7fff_fff1] {
+    // Of the last, the hand comes to the frame when it is exactly a quarter old, and a round later.
+    for dropped in [1u32, 0x1000_0001, 0x7fff_fff1, 2 * USER + 1] {
         let later = time(dropped.wrapping_add(2)).bits();
         let just_old = hand_at(USER, dropped, OLD + 2);
         let before = just_old.wrapping_sub(2 * FRAME_LIMIT);
@@ -205,13 +206,15 @@ fn the_hand_leaves_links_alone() {
 fn the_hand_asks_a_cpu_that_fell_behind() {
     for number in 1..CPUS {
         let sva = world::<TwoLevel>(CPUS);
-        let flushed = 0x1001u32;
+        // The hand comes to the CPU when this is exactly a quarter of the circle old.
+        let flushed = 0x1001 + 2 * number;
         // The hand points to the CPU at every 32nd tick.
         let at = |age: u32| {
             let earliest = flushed.wrapping_add(age) >> 1;
             ((earliest + (number.wrapping_sub(earliest) & 31)) << 1) | 1
         };
-        for (now, asked) in [(at(OLD) - 64, false), (at(OLD + 2), true), (at(OLD + 2) + 2, false)] {
+        assert_eq!(at(OLD), flushed + OLD);
+        for (now, asked) in [(at(OLD), false), (at(OLD + 2), true), (at(OLD + 2) + 2, false)] {
             let mut times = [now; 3];
             times[number as usize] = flushed;
             set(&sva, now, times);
