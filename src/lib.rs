@@ -14,11 +14,16 @@
 //!
 //! # What is here so far
 //!
-//! Page tables in both i386 paging modes, [`TwoLevel`](mmu::TwoLevel) and [`Pae`](mmu::Pae), over an
-//! inverted [frame table](frame), for any number of CPUs up to [`Cpu::LIMIT`](machine::Cpu::LIMIT), and
-//! the machine to prove it on: with the feature `emulated`, `machine::Emulated` is an i386
-//! in host memory whose TLB does the worst that the manual allows. The machine that is made of silicon,
-//! and with it boot, threads, interrupts and devices, is not there yet.
+//! * Page tables in both i386 paging modes, [`TwoLevel`](mmu::TwoLevel) and [`Pae`](mmu::Pae), over an inverted
+//!   [frame table](frame), for any number of CPUs up to [`Cpu::LIMIT`](machine::Cpu::LIMIT);
+//! * descriptors, traps, handlers, interrupt lines and the timer: [`interrupt`];
+//! * I/O ports under a default-deny policy: [`io`];
+//! * two machines to run on: that of silicon, `machine::I386`, on a bare i386 target, and with the feature
+//!   `emulated` `machine::Emulated`, an i386 in host memory whose TLB does the worst that the manual allows.
+//!
+//! On hardware one CPU runs. Threads, user programs and memory-mapped devices are not there yet. A kernel
+//! without boot code takes the feature `boot`; one that has it calls `Sva::init`, or climbs there level by level
+//! (`machine::i386::levels`).
 //!
 //! # Example
 //!
@@ -70,10 +75,7 @@
 #![no_std]
 #![cfg_attr(
     not(feature = "emulated"),
-    allow(
-        dead_code,
-        reason = "without a machine nothing constructs the handle; the one on hardware is to come"
-    )
+    allow(dead_code, reason = "without a machine nothing constructs the handle")
 )]
 
 #[cfg(feature = "emulated")]
