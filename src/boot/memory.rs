@@ -2,8 +2,9 @@
 
 use super::loader::{Bytes, List, Loader, MOST_MODULES, Refusal};
 use crate::address::{Frame, FrameRange, Page, PageRange, PhysAddr};
-use crate::layout::{DirectMap, InUse};
+use crate::layout::{DirectMap, InUse, Segment};
 use crate::memory_map::MemoryMap;
+use crate::violation::Violation;
 
 /// The first page of the kernel half, and of the direct map: 3 GiB.
 pub(crate) const KERNEL_HALF: u32 = 0xc_0000;
@@ -18,9 +19,13 @@ pub(crate) fn user_window() -> PageRange {
     PageRange::new(Page::ZERO, KERNEL_HALF).unwrap_or(PageRange::EMPTY)
 }
 
-/// The direct map: all RAM that there is, as far as it reaches.
-pub(crate) fn direct_map(loader: &Loader) -> Result<DirectMap, Refusal> {
+/// The direct map: all RAM that there is, as far as it reaches. Refuses RAM that ends before the image.
+pub(crate) fn direct_map(loader: &Loader, image: &[Segment]) -> Result<DirectMap, Refusal> {
     let frames = MemoryMap::new(loader.regions.as_slice())?.end().min(DIRECT_FRAMES);
+    let needed = image.iter().map(|segment| segment.frames.end()).max().unwrap_or(0);
+    if needed > frames {
+        return Err(Violation::NoRoom(needed.saturating_sub(frames)).into());
+    }
     Ok(DirectMap {
         first: Page::new(KERNEL_HALF).unwrap_or(Page::ZERO),
         frames: FrameRange::new(Frame::ZERO, frames).unwrap_or(FrameRange::EMPTY),

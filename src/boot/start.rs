@@ -88,10 +88,11 @@ pub unsafe fn start<P: PagingMode>(magic: u32, information: u32, main: fn(&'stat
 fn boot<P: PagingMode>(magic: u32, information: u32) -> Result<Boot<P>, Refusal> {
     let loader = loader::read(magic, information, at_boot)?;
     let kept = memory::kept(&loader)?;
+    let image = image();
     let layout = Layout {
-        image: &image(),
+        image: &image,
         user: memory::user_window(),
-        direct_map: memory::direct_map(&loader)?,
+        direct_map: memory::direct_map(&loader, &image)?,
         in_use: kept.as_slice(),
     };
     // SAFETY: 1. the linker script and the entry put the image where `image` says, the stack in it; all

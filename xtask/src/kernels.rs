@@ -151,7 +151,7 @@ const BOOTS: [Run; 20] = [
     Run {
         kernel: "machine",
         append: "walk",
-        memory: Some(2),
+        extra: &["-m", "1920K"],
         expect: Expect { status: 124, texts: &["sva-os: boot refused: ", "no "] },
         ..RUN
     },

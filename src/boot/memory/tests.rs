@@ -10,6 +10,7 @@ extern crate std;
 
 use super::super::loader::ModuleAt;
 use super::*;
+use crate::layout::Role;
 use crate::memory_map::{Region, Usage};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -38,6 +39,21 @@ fn neighbours_in_one_frame_are_kept_once() {
     assert_eq!(kept, [range(0, 1), range(0x200, 2)]);
 }
 
+/// An image that ends with frame `end` - 1.
+fn image(end: u32) -> [Segment; 1] {
+    let frames = FrameRange::new(Frame::new(end - 1).unwrap(), 1).unwrap();
+    [Segment { first: Page::new(0xc_0000 + end - 1).unwrap(), frames, role: Role::Text }]
+}
+
+#[test]
+fn ram_that_ends_before_the_image_is_too_little() {
+    let mut loader = loader(&[], (0, 0));
+    loader.regions.push(Region { start: 0, length: 2 << 20, usage: Usage::Available }).unwrap();
+    assert!(direct_map(&loader, &image(0x200)).is_ok());
+    let refused = direct_map(&loader, &image(0x205)).err();
+    assert_eq!(refused, Some(Refusal::Refused(Violation::NoRoom(5))));
+}
+
 /// No tables are spent on what is no RAM, and what the kernel half has no room for stays unused.
 #[test]
 fn the_direct_map_reaches_what_ram_there_is() {
@@ -46,7 +62,7 @@ fn the_direct_map_reaches_what_ram_there_is() {
         let region = Region { start: 0, length: u64::from(mib) << 20, usage: Usage::Available };
         loader.regions.push(region).unwrap();
         loader.regions.push(Region { start: 0xfffc_0000, length: 0x4_0000, usage: Usage::Reserved }).unwrap();
-        let direct = direct_map(&loader).unwrap();
+        let direct = direct_map(&loader, &image(0x200)).unwrap();
         assert_eq!(
             (direct.first.number(), direct.frames.first(), direct.frames.count()),
             (0xc_0000, Frame::ZERO, reached)
@@ -54,7 +70,7 @@ fn the_direct_map_reaches_what_ram_there_is() {
     }
     let mut loader = loader(&[], (0, 0));
     loader.regions.push(Region { start: u64::MAX, length: 2, usage: Usage::Available }).unwrap();
-    assert!(direct_map(&loader).is_err());
+    assert!(direct_map(&loader, &[]).is_err());
 }
 
 #[test]
