@@ -35,6 +35,10 @@ pub const STAGES: [Stage; 7] = [
         targets: &["--lib", "--test=space"],
         skip: &[
             "audit::",
+            "boot::",
+            "heap::",
+            "interrupt::",
+            "io::",
             "a_sound_layout",
             "decode_takes",
             "every_frame_is_typed",
