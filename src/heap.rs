@@ -9,6 +9,8 @@
 //!
 //! The allocator is the crate `talc`'s; what is added here is that it may be used in handlers too.
 
+#[cfg(all(target_arch = "x86", target_os = "none"))]
+use crate::{interrupt::quiet::Quiet, machine::I386, mmu::TwoLevel};
 use core::alloc::{GlobalAlloc, Layout};
 use core::mem::MaybeUninit;
 use core::ptr;
@@ -61,14 +63,8 @@ unsafe impl GlobalAlloc for Heap {
 /// Calls `run` with interrupts off on this CPU.
 #[cfg(all(target_arch = "x86", target_os = "none"))]
 fn without_interrupts<R>(run: impl FnOnce() -> R) -> R {
-    use crate::machine::i386::registers;
-    let were_on = registers::interrupts_off();
-    let result = run();
-    if were_on {
-        // SAFETY: undoes `interrupts_off`, which found them on.
-        unsafe { registers::interrupts_on() }
-    }
-    result
+    let _quiet = Quiet::new(I386::<TwoLevel>::WITHOUT_RAM);
+    run()
 }
 
 /// Calls `run`: a host's programs have no interrupts.

@@ -4,11 +4,11 @@ use super::entry::MAPPED_BYTES;
 use super::loader::{self, Bytes, List, Loader, MOST_MODULES, Refusal};
 use super::memory::{self, KERNEL_HALF};
 use super::status::Status;
-use crate::address::{Frame, FrameRange, Page, VirtAddr, widen};
+use crate::address::{Frame, FrameRange, widen};
 use crate::layout::{Layout, Role, Segment};
 use crate::machine::I386;
 use crate::machine::i386::console::Console;
-use crate::machine::i386::{port, registers};
+use crate::machine::i386::{port, registers, tables::address};
 use crate::mmu::PagingMode;
 use crate::sva::Sva;
 use core::fmt::Write;
@@ -139,7 +139,7 @@ fn image() -> [Segment; 4] {
         safe static sva_os_stack_end: u8;
     }
     let segment = |start: *const u8, end: *const u8, role| {
-        let (first, end) = (page(start), page(end));
+        let (first, end) = (address(start).containing(), address(end).containing());
         let number = first.number().wrapping_sub(KERNEL_HALF);
         let count = end.number().wrapping_sub(first.number());
         let frames = Frame::new(number).and_then(|first| FrameRange::new(first, count));
@@ -151,11 +151,6 @@ fn image() -> [Segment; 4] {
         segment(&raw const sva_os_data, &raw const sva_os_data_end, Role::Data),
         segment(&raw const sva_os_stack, &raw const sva_os_stack_end, Role::Stack),
     ]
-}
-
-#[expect(clippy::as_conversions, reason = "a pointer of i386 has 32 bits")]
-fn page(at: *const u8) -> Page {
-    VirtAddr::new(at.addr() as u32).containing()
 }
 
 /// QEMU's `isa-debug-exit`, where the runner puts it.

@@ -1,6 +1,7 @@
 //! Init on hardware: from any boot state to the library's own tables.
 
 use super::{Parts, Plan};
+use crate::interrupt::quiet::Quiet;
 use crate::interrupt::{self, tables};
 use crate::layout::Layout;
 use crate::machine::I386;
@@ -46,18 +47,15 @@ impl<P: PagingMode> Sva<I386<P>> {
         let features = Features::detect::<P>()?;
         let mut plan = Plan::new::<P>(layout, regions)?;
         plan.half.constant = Some(first::frame_of_variable(layout, tables::idt_page().start())?);
-        let were_on = registers::interrupts_off();
+        let quiet = Quiet::new(I386::<P>::WITHOUT_RAM);
         if !I386::<P>::claim() {
             return Err(Violation::AlreadyInitialised(registers::root().start()));
         }
         // SAFETY: 1. to 4. are the caller's; the machine was claimed and interrupts are off.
         let result = unsafe { Self::claimed(features, layout, plan) };
-        if result.is_err() {
-            I386::<P>::disclaim();
-            if were_on {
-                // SAFETY: undoes `interrupts_off`; nothing has changed.
-                unsafe { registers::interrupts_on() }
-            }
+        match result {
+            Ok(_) => quiet.stay(),
+            Err(_) => I386::<P>::disclaim(),
         }
         result
     }

@@ -14,7 +14,7 @@
 
 #![allow(clippy::panic, reason = "test equipment: a panic is how it reports a bug")]
 
-use super::{Cpu, Machine, Memory, Word, native, sealed::Sealed};
+use super::{Cpu, Machine, Word, native::Reached, sealed::Sealed};
 use crate::address::{FRAME_BYTES, FRAME_LIMIT, Frame, FrameRange, Page, PhysAddr, widen};
 use crate::interrupt::Handlers;
 use crate::io::{Claims, Register};
@@ -101,56 +101,15 @@ impl<P: PagingMode> Bare<P> {
         // not `Sync`.
         unsafe { &*registers }
     }
-
-    /// Where the byte at `at` lies. Only if that is in RAM does it lie in `Bare`'s memory.
-    #[inline(always)]
-    fn at<T>(&self, at: PhysAddr) -> *mut T {
-        self.ram.as_ptr().wrapping_add(widen(at.get())).cast()
-    }
-
-    fn bytes(&self, frames: FrameRange) -> *mut [MaybeUninit<u8>] {
-        let length = widen(frames.count()).saturating_mul(FRAME);
-        ptr::slice_from_raw_parts_mut(self.at(frames.first().start()), length)
-    }
 }
 
 impl<P: PagingMode> Sealed for Bare<P> {}
 
-impl<P: PagingMode> Memory for Bare<P> {
+// SAFETY: RAM is one piece of the host's memory, never freed, and this is its only CPU.
+unsafe impl<P: PagingMode> Reached for Bare<P> {
     #[inline(always)]
-    unsafe fn load<W: Word>(&self, at: PhysAddr) -> W {
-        // SAFETY: the caller's list; the memory is never freed and this is its only CPU.
-        unsafe { native::load(self.at(at)) }
-    }
-
-    #[inline(always)]
-    unsafe fn store<W: Word>(&self, at: PhysAddr, value: W) {
-        // SAFETY: as in `load`.
-        unsafe { native::store(self.at(at), value) }
-    }
-
-    #[inline(always)]
-    unsafe fn exchange<W: Word>(&self, at: PhysAddr, value: W) -> W {
-        // SAFETY: as in `load`.
-        unsafe { native::exchange(self.at(at), value) }
-    }
-
-    #[inline(always)]
-    unsafe fn compare_exchange<W: Word>(&self, at: PhysAddr, old: W, new: W) -> Result<W, W> {
-        // SAFETY: as in `load`.
-        unsafe { native::compare_exchange(self.at(at), old, new) }
-    }
-
-    #[inline(always)]
-    unsafe fn fetch_add(&self, at: PhysAddr, value: u32) -> u32 {
-        // SAFETY: as in `load`.
-        unsafe { native::fetch_add(self.at(at), value) }
-    }
-
-    #[inline(always)]
-    unsafe fn zero(&self, frame: Frame) {
-        // SAFETY: as in `load`, for a whole frame.
-        unsafe { native::zero(self.at(frame.start())) }
+    fn at(&self, at: PhysAddr) -> *mut u8 {
+        self.ram.as_ptr().wrapping_add(widen(at.get()))
     }
 }
 

@@ -4,12 +4,14 @@
 //! a `lock cmpxchg8b`, and a 64-bit write of an entry that is not present is two stores, the
 //! word with P last.
 //!
-//! # Safety of every function
+//! # Safety of every free function
 //!
 //! As [`Memory`](super::Memory), of the memory at the pointer.
 
-use super::Word;
-use crate::address::{FRAME_BYTES, widen};
+use super::{Memory, Word, sealed::Sealed};
+use crate::address::{FRAME_BYTES, Frame, FrameRange, PhysAddr, widen};
+use core::mem::MaybeUninit;
+use core::ptr;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 const FRAME: usize = widen(FRAME_BYTES);
@@ -108,4 +110,59 @@ pub(super) unsafe fn fetch_add(at: *mut u8, value: u32) -> u32 {
 pub(super) unsafe fn zero(at: *mut u8) {
     // SAFETY: the caller says that the frame is RAM and holds no Rust value.
     unsafe { at.cast::<[u8; FRAME]>().write_bytes(0, 1) }
+}
+
+/// RAM that this CPU reaches at addresses of its own. That is all it takes to be [`Memory`].
+///
+/// # Safety
+///
+/// [`at`](Self::at) answers, for each byte of RAM, where it lies, and the bytes of a frame follow one another
+/// there. The answer holds until the next call.
+pub(super) unsafe trait Reached: Sealed {
+    /// Where the byte at `at` lies. Only if that is in RAM may it be read or written there.
+    fn at(&self, at: PhysAddr) -> *mut u8;
+
+    /// The memory of `frames`, for RAM of which all frames are reached at once.
+    fn bytes(&self, frames: FrameRange) -> *mut [MaybeUninit<u8>] {
+        let length = widen(frames.count()).saturating_mul(FRAME);
+        ptr::slice_from_raw_parts_mut(self.at(frames.first().start()).cast(), length)
+    }
+}
+
+impl<M: Reached> Memory for M {
+    #[inline(always)]
+    unsafe fn load<W: Word>(&self, at: PhysAddr) -> W {
+        // SAFETY: the caller's list, of what `at` says is the same memory.
+        unsafe { load(self.at(at)) }
+    }
+
+    #[inline(always)]
+    unsafe fn store<W: Word>(&self, at: PhysAddr, value: W) {
+        // SAFETY: as in `load`.
+        unsafe { store(self.at(at), value) }
+    }
+
+    #[inline(always)]
+    unsafe fn exchange<W: Word>(&self, at: PhysAddr, value: W) -> W {
+        // SAFETY: as in `load`.
+        unsafe { exchange(self.at(at), value) }
+    }
+
+    #[inline(always)]
+    unsafe fn compare_exchange<W: Word>(&self, at: PhysAddr, old: W, new: W) -> Result<W, W> {
+        // SAFETY: as in `load`.
+        unsafe { compare_exchange(self.at(at), old, new) }
+    }
+
+    #[inline(always)]
+    unsafe fn fetch_add(&self, at: PhysAddr, value: u32) -> u32 {
+        // SAFETY: as in `load`.
+        unsafe { fetch_add(self.at(at), value) }
+    }
+
+    #[inline(always)]
+    unsafe fn zero(&self, frame: Frame) {
+        // SAFETY: as in `load`, for a whole frame.
+        unsafe { zero(self.at(frame.start())) }
+    }
 }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::address::PageRange;
 use crate::layout::{DirectMap, Role, Segment};
+use crate::machine::Memory;
 use crate::mmu::{KernelPages, Pae, TwoLevel};
 use static_assertions::assert_not_impl_any;
 

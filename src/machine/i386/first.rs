@@ -14,7 +14,8 @@ use super::registers::{self, Control, Features};
 use super::tables::address;
 use crate::address::{FRAME_BYTES, Frame, Page, PageRange, PhysAddr, VirtAddr, widen};
 use crate::layout::{Layout, Role, Segment};
-use crate::machine::{Memory, Word, native, sealed::Sealed};
+use crate::machine::native::{self, Reached};
+use crate::machine::{Word, sealed::Sealed};
 use crate::mmu::{Entry, Geometry, Half, Pae, PagingMode, Rights, TwoLevel};
 use crate::violation::{Feature, Violation};
 use core::cell::{Cell, UnsafeCell};
@@ -188,20 +189,6 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// Shows the frame of `at`, and says where its byte is now.
-    fn at(&self, at: PhysAddr) -> *mut u8 {
-        let frame = at.containing();
-        if self.shows.get() != Some(frame) {
-            let leaf = TwoLevel::leaf(frame, Rights::ReadWriteExecute, Half::Kernel);
-            // SAFETY: the entry of a first table that maps the window. In both modes these bits say
-            // the same. Nothing but this window looks through it.
-            unsafe { native::store(self.entry.cast(), leaf) }
-            registers::invalidate_page(address(&raw const WINDOW).containing());
-            self.shows.set(Some(frame));
-        }
-        WINDOW.0.get().cast::<u8>().wrapping_add(widen(at.offset()))
-    }
-
     /// Whether memory above 1 MiB is not memory below it, by a word of low memory that is free
     /// (beyond the BIOS data area), and is put back.
     fn has_line_20(&self) -> bool {
@@ -223,34 +210,19 @@ impl Window {
 
 impl Sealed for Window {}
 
-impl Memory for Window {
-    unsafe fn load<W: Word>(&self, at: PhysAddr) -> W {
-        // SAFETY: the caller's list; the window shows its frame.
-        unsafe { native::load(self.at(at)) }
-    }
-
-    unsafe fn store<W: Word>(&self, at: PhysAddr, value: W) {
-        // SAFETY: as in `load`.
-        unsafe { native::store(self.at(at), value) }
-    }
-
-    unsafe fn exchange<W: Word>(&self, at: PhysAddr, value: W) -> W {
-        // SAFETY: as in `load`.
-        unsafe { native::exchange(self.at(at), value) }
-    }
-
-    unsafe fn compare_exchange<W: Word>(&self, at: PhysAddr, old: W, new: W) -> Result<W, W> {
-        // SAFETY: as in `load`.
-        unsafe { native::compare_exchange(self.at(at), old, new) }
-    }
-
-    unsafe fn fetch_add(&self, at: PhysAddr, value: u32) -> u32 {
-        // SAFETY: as in `load`.
-        unsafe { native::fetch_add(self.at(at), value) }
-    }
-
-    unsafe fn zero(&self, frame: Frame) {
-        // SAFETY: as in `load`, for a whole frame.
-        unsafe { native::zero(self.at(frame.start())) }
+// SAFETY: the window shows the frame of the last call.
+unsafe impl Reached for Window {
+    /// Shows the frame of `at`, and says where its byte is now.
+    fn at(&self, at: PhysAddr) -> *mut u8 {
+        let frame = at.containing();
+        if self.shows.get() != Some(frame) {
+            let leaf = TwoLevel::leaf(frame, Rights::ReadWriteExecute, Half::Kernel);
+            // SAFETY: the entry of a first table that maps the window. In both modes these bits say
+            // the same. Nothing but this window looks through it.
+            unsafe { native::store(self.entry.cast(), leaf) }
+            registers::invalidate_page(address(&raw const WINDOW).containing());
+            self.shows.set(Some(frame));
+        }
+        WINDOW.0.get().cast::<u8>().wrapping_add(widen(at.offset()))
     }
 }

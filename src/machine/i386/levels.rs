@@ -12,6 +12,7 @@
 //! more.
 
 use super::{I386, platform, registers};
+use crate::interrupt::quiet::Quiet;
 use crate::interrupt::{self, Interrupts, tables};
 use crate::io::Io;
 use crate::mmu::PagingMode;
@@ -24,7 +25,7 @@ static TABLES: AtomicBool = AtomicBool::new(false);
 
 impl<P: PagingMode> I386<P> {
     /// The machine before it has a direct map: for handles that reach no RAM by it.
-    const WITHOUT_RAM: &'static Self = &Self { zero: 0, mode: PhantomData };
+    pub(crate) const WITHOUT_RAM: &'static Self = &Self { zero: 0, mode: PhantomData };
 
     /// Level 0: the ports that the [policy](crate::io::policy) offers, to be claimed one range at a time.
     ///
@@ -55,12 +56,8 @@ impl<P: PagingMode> I386<P> {
     ///    controller nor timer except through the library.
     /// 4. This code runs in ring 0, on the only CPU that runs.
     pub unsafe fn adopt_interrupts() -> Result<Interrupts<'static, Self>, Violation> {
-        let were_on = registers::interrupts_off();
+        let quiet = Quiet::new(Self::WITHOUT_RAM);
         if !begin_tables() {
-            if were_on {
-                // SAFETY: undoes `interrupts_off`; nothing has changed.
-                unsafe { registers::interrupts_on() }
-            }
             return Err(Violation::AlreadyInitialised(registers::root().start()));
         }
         // SAFETY: fewer interrupts break nothing.
@@ -70,6 +67,7 @@ impl<P: PagingMode> I386<P> {
         interrupt::start(Self::WITHOUT_RAM);
         // SAFETY: every vector has its gate.
         unsafe { platform::hold_nmi(false) };
+        quiet.stay();
         Ok(Interrupts::new(Self::WITHOUT_RAM))
     }
 }

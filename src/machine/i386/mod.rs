@@ -19,8 +19,8 @@ pub(crate) mod port;
 pub(crate) mod registers;
 pub(crate) mod tables;
 
-use super::{Cpu, Machine, Memory, Word, native, sealed::Sealed};
-use crate::address::{FRAME_BYTES, Frame, FrameRange, Page, PhysAddr, widen};
+use super::{Cpu, Machine, Word, native::Reached, sealed::Sealed};
+use crate::address::{Frame, FrameRange, Page, PhysAddr, widen};
 use crate::interrupt::Handlers;
 use crate::io::{Claims, Register};
 use crate::layout::DirectMap;
@@ -77,17 +77,6 @@ impl<P: PagingMode> I386<P> {
     pub(crate) fn disclaim() {
         CLAIMED.store(false, Ordering::Release);
     }
-
-    /// Where the direct map has the byte at `at`.
-    #[inline(always)]
-    fn at(&self, at: PhysAddr) -> *mut u8 {
-        ptr::with_exposed_provenance_mut(widen(self.zero.wrapping_add(at.get())))
-    }
-
-    fn bytes(&self, frames: FrameRange) -> *mut [MaybeUninit<u8>] {
-        let length = widen(frames.count()).wrapping_mul(widen(FRAME_BYTES));
-        ptr::slice_from_raw_parts_mut(self.at(frames.first().start()).cast(), length)
-    }
 }
 
 /// The end, once the library has said why it stopped the machine.
@@ -100,41 +89,11 @@ pub(crate) fn end() -> ! {
 
 impl<P: PagingMode> Sealed for I386<P> {}
 
-impl<P: PagingMode> Memory for I386<P> {
+// SAFETY: the direct map reaches all RAM of the frame table (`new`).
+unsafe impl<P: PagingMode> Reached for I386<P> {
     #[inline(always)]
-    unsafe fn load<W: Word>(&self, at: PhysAddr) -> W {
-        // SAFETY: the caller's list; the direct map reaches all RAM of the frame table (`new`).
-        unsafe { native::load(self.at(at)) }
-    }
-
-    #[inline(always)]
-    unsafe fn store<W: Word>(&self, at: PhysAddr, value: W) {
-        // SAFETY: as in `load`.
-        unsafe { native::store(self.at(at), value) }
-    }
-
-    #[inline(always)]
-    unsafe fn exchange<W: Word>(&self, at: PhysAddr, value: W) -> W {
-        // SAFETY: as in `load`.
-        unsafe { native::exchange(self.at(at), value) }
-    }
-
-    #[inline(always)]
-    unsafe fn compare_exchange<W: Word>(&self, at: PhysAddr, old: W, new: W) -> Result<W, W> {
-        // SAFETY: as in `load`.
-        unsafe { native::compare_exchange(self.at(at), old, new) }
-    }
-
-    #[inline(always)]
-    unsafe fn fetch_add(&self, at: PhysAddr, value: u32) -> u32 {
-        // SAFETY: as in `load`.
-        unsafe { native::fetch_add(self.at(at), value) }
-    }
-
-    #[inline(always)]
-    unsafe fn zero(&self, frame: Frame) {
-        // SAFETY: as in `load`, for a whole frame.
-        unsafe { native::zero(self.at(frame.start())) }
+    fn at(&self, at: PhysAddr) -> *mut u8 {
+        ptr::with_exposed_provenance_mut(widen(self.zero.wrapping_add(at.get())))
     }
 }
 

@@ -47,8 +47,10 @@ fn climb(start: &Start) {
     // Level 2: page tables. The kernel stays where it is; user programs will live from 1 to 3 GiB.
     let sva = init(start);
     println!("level 2: {:?}", sva.audit().expect("all is well"));
+    sva.interrupts().enable().expect("no handler");
     // SAFETY: as before; it is refused.
     println!("  again: {}", refusal(unsafe { Sva::<Machine>::init(&layout(), start.regions()) }.map(drop)));
+    assert!(sva.interrupts().disable(), "what is refused leaves interrupts as they were");
     assert_eq!(story.len(), 100);
     assert!(story.iter().enumerate().all(|(number, line)| *line == alloc::format!("line {number}")));
     println!("  the heap is as it was: {} lines, the last {:?}", story.len(), story.last());
