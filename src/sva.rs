@@ -77,12 +77,10 @@ impl<M: Machine> Sva<M> {
         }
     }
 
-    /// As [`release`](Self::release); quicker where the compiler knows that only the total counts `uses`.
+    /// As [`release`](Self::release), for uses that only the total counts.
     #[inline(always)]
-    pub(crate) fn release_known(&self, place: Place, uses: Uses) {
-        if !uses.are_of_total() {
-            self.release(place, uses);
-        } else if !place.release_of_total(&self.machine, uses) {
+    pub(crate) fn release_of_total(&self, place: Place, uses: Uses) {
+        if !place.release_of_total(&self.machine, uses) {
             self.below_zero()
         }
     }
@@ -90,8 +88,8 @@ impl<M: Machine> Sva<M> {
     /// As [`release`](Self::release), on the way out of a call that was refused.
     #[cold]
     #[inline(never)]
-    fn give_back(&self, place: Place, uses: Uses) {
-        self.release(place, uses);
+    pub(crate) fn give_back(&self, frame: Frame, uses: Uses) {
+        self.release(self.place(frame), uses);
     }
 
     #[cold]
@@ -161,21 +159,21 @@ impl<M: Machine> Held<'_, M> {
         core::mem::forget(self);
     }
 
-    /// Gives the uses back, as dropping it does; a call that succeeds does so in line.
+    /// Gives back the uses of a table, as dropping it does; a call that succeeds does so in line.
     #[inline(always)]
     pub(crate) fn release(self) {
         let uses = self.uses;
         self.release_instead(uses);
     }
 
-    /// Gives back `uses` instead: of what was acquired for entries, some stays with them.
+    /// Gives back `uses` of a table instead: of what was acquired for entries, some stays with them.
     #[inline(always)]
     pub(crate) fn release_instead(self, uses: Uses) {
-        self.sva.release_known(self.place, uses);
+        self.sva.release_of_total(self.place, uses);
         self.keep();
     }
 
-    /// Also gives back `uses` that belonged to something in RAM which is gone.
+    /// Also gives back `uses` of a table that belonged to an entry which is gone.
     #[inline(always)]
     pub(crate) fn release_also(self, uses: Uses) {
         let both = self.uses.and(uses);
@@ -186,6 +184,6 @@ impl<M: Machine> Held<'_, M> {
 impl<M: Machine> Drop for Held<'_, M> {
     #[inline(always)]
     fn drop(&mut self) {
-        self.sva.give_back(self.place, self.uses);
+        self.sva.give_back(self.frame, self.uses);
     }
 }

@@ -10,6 +10,7 @@ use static_assertions::const_assert;
 
 const BITS: u32 = 31;
 const MASK: u32 = (1 << BITS) - 1;
+const HALF: u32 = 1 << (BITS - 1);
 /// A stamp or flush time older than this, in units of the clock, is renewed by the clock's hand.
 pub(crate) const OLD: u32 = 1 << (BITS - 2);
 
@@ -71,10 +72,12 @@ pub(crate) enum Stamp {
 }
 
 impl Stamp {
-    /// Whether a drop at `now` takes the place of the stamp with these bits: not of a later drop.
+    /// Whether a drop at `now` takes the place of the stamp with these bits: not of one at `now`, nor of
+    /// a later one.
     #[inline(always)]
     pub(crate) const fn yields(bits: u32, now: Time) -> bool {
-        if now.is_after(Time(bits & MASK)) {
+        // The sign of the way from `now` to the stamp, round the circle.
+        if bits.wrapping_sub(now.0) & HALF != 0 {
             return true;
         }
         cold_path();

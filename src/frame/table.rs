@@ -84,22 +84,42 @@ impl Frames {
     /// what the caller asked for.
     #[inline(always)]
     fn add(
-        self,
+        &self,
         ram: &impl Memory,
         frame: Frame,
         kind: Kind,
         uses: Uses,
         fits: impl Fn(Word, Kind) -> bool + Copy,
     ) -> Result<Place, Violation> {
-        let Some(place) = self.place(frame) else {
-            return Err(Violation::NoSuchFrame(frame));
-        };
-        if cfg!(sva_os_unchecked) {
-            return Ok(place);
+        match self.place(frame) {
+            Some(place) if cfg!(sva_os_unchecked) || place.try_add(ram, kind, uses, fits) == Some(Ok(())) => {
+                Ok(place)
+            }
+            _ => self.add_again(ram, frame, kind, uses, fits),
         }
-        match place.try_add(ram, kind, uses, fits) {
-            Some(Ok(())) => Ok(place),
-            _ => place.add_again(ram, frame, kind, uses, fits).map(|()| place),
+    }
+
+    /// As [`add`](Self::add), however often another CPU gets in between; says why the word does not fit.
+    #[cold]
+    #[inline(never)]
+    fn add_again(
+        &self,
+        ram: &impl Memory,
+        frame: Frame,
+        kind: Kind,
+        uses: Uses,
+        fits: impl Fn(Word, Kind) -> bool + Copy,
+    ) -> Result<Place, Violation> {
+        let place = self.place(frame).ok_or(Violation::NoSuchFrame(frame))?;
+        loop {
+            match place.try_add(ram, kind, uses, fits) {
+                Some(Ok(())) => return Ok(place),
+                Some(Err(word)) if word.is(kind) && word.with(uses).overflowed() => {
+                    return Err(Violation::TooManyMappings(frame));
+                }
+                Some(Err(word)) => return Err(diagnose(frame, word, kind)),
+                None => {}
+            }
         }
     }
 
@@ -107,7 +127,7 @@ impl Frames {
     /// lies.
     #[inline(always)]
     pub(crate) fn acquire(
-        self,
+        &self,
         ram: &impl Memory,
         frame: Frame,
         kind: Kind,
@@ -119,7 +139,7 @@ impl Frames {
     /// As [`acquire`](Self::acquire), for the one writable use of a table: its link.
     #[inline(always)]
     pub(crate) fn acquire_link(
-        self,
+        &self,
         ram: &impl Memory,
         table: Frame,
         kind: Kind,
@@ -216,30 +236,6 @@ impl Place {
         unsafe { ram.compare_exchange(self.0, word.bits(), next.bits()) }.ok().map(|_| Ok(()))
     }
 
-    /// Adds `uses` to `frame`, whose entry this is, however often another CPU gets in between, or
-    /// says why not. Out of the way of the calls that need neither.
-    #[cold]
-    #[inline(never)]
-    fn add_again(
-        self,
-        ram: &impl Memory,
-        frame: Frame,
-        kind: Kind,
-        uses: Uses,
-        fits: impl Fn(Word, Kind) -> bool + Copy,
-    ) -> Result<(), Violation> {
-        loop {
-            match self.try_add(ram, kind, uses, fits) {
-                Some(Ok(())) => return Ok(()),
-                Some(Err(word)) if word.is(kind) && word.with(uses).overflowed() => {
-                    return Err(Violation::TooManyMappings(frame));
-                }
-                Some(Err(word)) => return Err(diagnose(frame, word, kind)),
-                None => {}
-            }
-        }
-    }
-
     /// Gives `uses` back. The caller acquired them.
     ///
     /// A count that would fall below zero is a bug of this library: the answer is then `false`, and
@@ -253,8 +249,8 @@ impl Place {
         !self.take_off(ram, uses).overflowed()
     }
 
-    /// As [`release`](Self::release), for uses that only the total counts. Its guard is the sign, which the
-    /// subtraction tests by itself.
+    /// As [`release`](Self::release), for uses that only the total counts, so that no other count can leave
+    /// its range. The total's guard is the sign, which the subtraction tests by itself.
     #[inline(always)]
     #[must_use]
     pub(crate) fn release_of_total(self, ram: &impl Memory, uses: Uses) -> bool {
@@ -272,9 +268,6 @@ impl Place {
     /// Notes that a translation to the frame was dropped no later than `now`.
     #[inline(always)]
     pub(crate) fn drop_at(self, ram: &impl Memory, now: Time) {
-        if cfg!(sva_os_unchecked) {
-            return;
-        }
         if !self.try_drop_at(ram, now) {
             self.drop_again(ram, now);
         }

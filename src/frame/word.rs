@@ -51,7 +51,9 @@ const TOTAL_ONE: u32 = 1 << Fields::TOTAL.bits().trailing_zeros();
 const_assert_eq!(Fields::all().bits(), u32::MAX);
 const_assert_eq!(Fields::WRITABLE.bits().wrapping_add(WRITABLE_ONE), Fields::WRITABLE_GUARD.bits());
 const_assert_eq!(Fields::TOTAL.bits().wrapping_add(TOTAL_ONE), Fields::TOTAL_GUARD.bits());
+// The total's guard is the sign, and the identity is what the word begins with.
 const_assert_eq!(Fields::TOTAL_GUARD.bits().cast_signed(), i32::MIN);
+const_assert_eq!(Fields::IDENTITY.bits().wrapping_add(1), WRITABLE_ONE);
 
 /// How much of a frame something uses: what it adds to the two counts while it stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -70,12 +72,6 @@ impl Uses {
     pub(crate) const LOAD: Self = Self(TOTAL_ONE | WRITABLE_ONE);
     /// What a leaf gains when RW is set in it.
     pub(crate) const GAIN_WRITE: Self = Self(WRITABLE_ONE);
-
-    /// Whether only the total counts them: they cannot take the other count out of its range.
-    #[inline(always)]
-    pub(crate) const fn are_of_total(self) -> bool {
-        self.0 & Fields::WRITABLE.bits() == 0
-    }
 
     /// Both at once.
     pub(crate) const fn and(self, other: Self) -> Self {

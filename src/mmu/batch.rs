@@ -53,7 +53,7 @@ impl<M: Machine> Sva<M> {
     ///
     /// Each as [`protect`](Self::protect). Attack E17.
     pub fn protect_batch(&self, table: Frame, first: u32, rights: &[Rights]) -> Progress {
-        let step = |entry: &Slot<'_, M>, rights: &Rights| self.protect_leaf(entry, *rights).map(drop);
+        let step = |entry: &Slot<'_, M>, rights: &Rights| self.protect_leaf(*entry, *rights).map(drop);
         self.batch_in(table, first, rights.iter(), Change::Keeps, step)
     }
 

@@ -23,10 +23,9 @@ impl<M: Machine> Sva<M> {
     /// The frame keeps its kind to the last byte (design rule: who reads a frame holds it). Attack X6.
     pub fn read_bytes(&self, frame: Frame, offset: u32, bytes: &mut [u8]) -> Result<(), Violation> {
         let held = self.hold_bytes(frame, offset, bytes.len(), Uses::READ);
-        let (held, at) = observed(&self.machine, held)?;
+        let (_held, at) = observed(&self.machine, held)?;
         // SAFETY: 1. `hold_bytes` found the bytes inside the frame, which is RAM. 2. It is held.
         unsafe { self.machine.copy_out(at, bytes) }
-        held.release();
         Ok(())
     }
 
@@ -41,11 +40,10 @@ impl<M: Machine> Sva<M> {
     /// As [`read_bytes`](Self::read_bytes), and counted as writable. Attack X6.
     pub fn write_bytes(&self, frame: Frame, offset: u32, bytes: &[u8]) -> Result<(), Violation> {
         let held = self.hold_bytes(frame, offset, bytes.len(), Uses::WRITE);
-        let (held, at) = observed(&self.machine, held)?;
+        let (_held, at) = observed(&self.machine, held)?;
         // SAFETY: 1. `hold_bytes` found the bytes inside the frame, which is RAM. 2. It is held,
         // and no reference to the bytes of such kinds exists.
         unsafe { self.machine.copy_in(at, bytes) }
-        held.release();
         Ok(())
     }
 

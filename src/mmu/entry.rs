@@ -19,6 +19,14 @@ pub(crate) struct Slot<'h, M: Machine> {
     index: u32,
 }
 
+impl<M: Machine> Clone for Slot<'_, M> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<M: Machine> Copy for Slot<'_, M> {}
+
 impl<M: Machine> Held<'_, M> {
     /// Entry `index` of this table below the root.
     #[inline(always)]

@@ -3,10 +3,11 @@
 //! Each holds the table, so that it stays one; acquires what the new entry leads to *before* it
 //! is written; and drops what the old entry led to *after* it is gone, as the old entry says.
 
-use super::entry::Slot;
+use super::entry::{Raw, Slot};
 use super::mode::{Half, Leaf, PagingMode, Rights};
 use crate::address::Frame;
 use crate::frame::Kind;
+use crate::frame::table::Place;
 use crate::frame::word::Uses;
 use crate::machine::Machine;
 use crate::sva::{Held, Sva};
@@ -80,7 +81,7 @@ impl<M: Machine> Sva<M> {
     pub fn protect(&self, table: Frame, index: u32, rights: Rights) -> Result<Leaf, Violation> {
         self.intrinsic(|| {
             let table = self.acquire(table, Kind::Table1, Uses::ENTRY)?;
-            let old = self.protect_leaf(&table.entry(index)?, rights)?;
+            let old = self.protect_leaf(table.entry(index)?, rights)?;
             table.release();
             Ok(old)
         })
@@ -140,10 +141,18 @@ impl<M: Machine> Sva<M> {
         frame: Frame,
         rights: Rights,
     ) -> Result<(), Violation> {
-        let target = self.acquire_for_leaf(frame, rights.write())?;
-        entry.fill(M::Mode::leaf(frame, rights, Half::User))?;
-        target.keep();
-        Ok(())
+        self.acquire_for_leaf(frame, rights.write())?.keep();
+        let leaf = M::Mode::leaf(frame, rights, Half::User);
+        entry.fill(leaf).inspect_err(|_| self.give_back_leaf(M::Mode::unpack(leaf)))
+    }
+
+    /// Gives back what was acquired for `leaf`, which was not written. All is told by the leaf, so that the
+    /// way that succeeds has nothing else to remember.
+    #[cold]
+    #[inline(never)]
+    fn give_back_leaf(&self, leaf: Leaf) {
+        let uses = if leaf.write() { Uses::WRITE } else { Uses::READ };
+        self.release(self.place(leaf.frame()), uses);
     }
 
     /// Acquires what a leaf to `frame` uses. With RW and without are ways of their own: the compiler then
@@ -167,62 +176,79 @@ impl<M: Machine> Sva<M> {
 
     /// Changes the rights of the leaf in an entry, and its counts with them.
     #[inline(always)]
-    pub(crate) fn protect_leaf(&self, entry: &Slot<'_, M>, rights: Rights) -> Result<Leaf, Violation> {
-        let mut old = entry.load();
-        loop {
-            let leaf = M::Mode::unpack(entry.present(old)?);
-            let gains = rights.write() && !leaf.write();
-            let gained = match gains.then(|| self.acquire(leaf.frame(), Kind::UserData, Uses::GAIN_WRITE)) {
-                None => None,
-                Some(Ok(held)) => Some(held),
+    pub(crate) fn protect_leaf(&self, entry: Slot<'_, M>, rights: Rights) -> Result<Leaf, Violation> {
+        match self.try_protect(entry, entry.load(), rights) {
+            Ok(answer) => answer,
+            Err(seen) => self.protect_again(entry, seen, rights),
+        }
+    }
+
+    /// As [`protect_leaf`](Self::protect_leaf), if `old` stands in the entry. `Err` is what does instead.
+    #[inline(always)]
+    fn try_protect(
+        &self,
+        entry: Slot<'_, M>,
+        old: Raw<M>,
+        rights: Rights,
+    ) -> Result<Result<Leaf, Violation>, Raw<M>> {
+        let leaf = match entry.present(old) {
+            Ok(raw) => M::Mode::unpack(raw),
+            Err(violation) => return Ok(Err(violation)),
+        };
+        let gains = rights.write() && !leaf.write();
+        if gains {
+            match self.acquire(leaf.frame(), Kind::UserData, Uses::GAIN_WRITE) {
+                Ok(gained) => gained.keep(),
                 // Another CPU may have emptied the entry, and the frame be something else by now.
-                Some(Err(violation)) => match entry.load() {
-                    seen if seen == old => return Err(violation),
-                    seen => {
-                        old = seen;
-                        continue;
-                    }
-                },
-            };
-            let new = M::Mode::with_history(M::Mode::leaf(leaf.frame(), rights, Half::User), old);
-            match entry.replace(old, new) {
-                Ok(()) => {
-                    if let Some(gained) = gained {
-                        gained.keep();
-                    }
-                    if leaf.write() && !rights.write() {
-                        self.drop_uses(leaf.frame(), Uses::GAIN_WRITE);
-                    }
-                    return Ok(leaf);
+                Err(violation) => {
+                    let seen = entry.load();
+                    return if seen == old { Ok(Err(violation)) } else { Err(seen) };
                 }
-                Err(seen) => old = seen,
+            }
+        }
+        let new = M::Mode::with_history(M::Mode::leaf(leaf.frame(), rights, Half::User), old);
+        if let Err(seen) = entry.replace(old, new) {
+            if gains {
+                self.give_back(leaf.frame(), Uses::GAIN_WRITE);
+            }
+            return Err(seen);
+        }
+        if leaf.write() && !rights.write() {
+            self.release(self.stamp(leaf.frame()), Uses::GAIN_WRITE);
+        }
+        Ok(Ok(leaf))
+    }
+
+    /// As [`protect_leaf`](Self::protect_leaf), of an entry that changed to `seen`, as often as a CPU's note
+    /// of use or another CPU gets in between.
+    #[cold]
+    #[inline(never)]
+    fn protect_again(&self, entry: Slot<'_, M>, mut seen: Raw<M>, rights: Rights) -> Result<Leaf, Violation> {
+        loop {
+            match self.try_protect(entry, seen, rights) {
+                Ok(answer) => return answer,
+                Err(next) => seen = next,
             }
         }
     }
 
-    /// Drops what `old`, now gone, used of its frame.
+    /// Drops what `old`, now gone, used of its frame: stamp first, then the count.
     #[inline(always)]
     fn drop_leaf(&self, old: Leaf) {
-        if cfg!(sva_os_unchecked) {
-            return;
-        }
-        let place = self.place(old.frame());
-        place.drop_at(&self.machine, self.clock.now(&self.machine));
         if old.write() {
-            self.release(place, Uses::WRITE);
+            self.release(self.stamp(old.frame()), Uses::WRITE);
         } else {
-            self.release_known(place, Uses::READ);
+            self.release_of_total(self.stamp(old.frame()), Uses::READ);
         }
     }
 
-    /// Drops `uses` of `frame` that an entry, now gone, had: stamp first, then the count.
+    /// Stamps `frame`, which an entry named until now, and says where its count lies.
     #[inline(always)]
-    fn drop_uses(&self, frame: Frame, uses: Uses) {
-        if cfg!(sva_os_unchecked) {
-            return;
-        }
+    fn stamp(&self, frame: Frame) -> Place {
         let place = self.place(frame);
-        place.drop_at(&self.machine, self.clock.now(&self.machine));
-        self.release_known(place, uses);
+        if cfg!(not(sva_os_unchecked)) {
+            place.drop_at(&self.machine, self.clock.now(&self.machine));
+        }
+        place
     }
 }
