@@ -28,7 +28,7 @@ impl<M: Machine> Sva<M> {
     ///
     /// Each as [`map`](Self::map). Attacks E17, X4.
     pub fn map_batch(&self, table: Frame, first: u32, leaves: &[(Frame, Rights)]) -> Progress {
-        let step = |entry: &Slot<'_, M>, &(frame, rights): &_| self.fill_leaf(entry, frame, rights);
+        let step = |entry: Slot<'_, M>, &(frame, rights): &_| self.fill_leaf(entry, frame, rights);
         self.batch_in(table, first, leaves.iter(), Change::Adds, step)
     }
 
@@ -39,7 +39,7 @@ impl<M: Machine> Sva<M> {
     ///
     /// Each as [`unmap`](Self::unmap). Attack E17.
     pub fn unmap_batch(&self, table: Frame, first: u32, old: &mut [Option<Leaf>]) -> Progress {
-        let step = |entry: &Slot<'_, M>, place: &mut Option<Leaf>| {
+        let step = |entry: Slot<'_, M>, place: &mut Option<Leaf>| {
             *place = Some(self.clear_leaf(entry)?);
             Ok(())
         };
@@ -53,7 +53,7 @@ impl<M: Machine> Sva<M> {
     ///
     /// Each as [`protect`](Self::protect). Attack E17.
     pub fn protect_batch(&self, table: Frame, first: u32, rights: &[Rights]) -> Progress {
-        let step = |entry: &Slot<'_, M>, rights: &Rights| self.protect_leaf(*entry, *rights).map(drop);
+        let step = |entry: Slot<'_, M>, rights: &Rights| self.protect_leaf(entry, *rights).map(drop);
         self.batch_in(table, first, rights.iter(), Change::Keeps, step)
     }
 
@@ -65,7 +65,7 @@ impl<M: Machine> Sva<M> {
         first: u32,
         elements: impl ExactSizeIterator<Item = T>,
         change: Change,
-        step: impl Fn(&Slot<'_, M>, T) -> Result<(), Violation>,
+        step: impl Fn(Slot<'_, M>, T) -> Result<(), Violation>,
     ) -> Progress {
         self.intrinsics(|| {
             let room = M::Mode::ENTRIES.saturating_sub(first);
@@ -79,7 +79,7 @@ impl<M: Machine> Sva<M> {
                 Err(violation) => return Progress { done: 0, refused: Some(violation) },
             };
             let entries = held.entries(first, wanted).zip(elements);
-            let mut progress = batch(entries, |_, (entry, element)| step(&entry, element));
+            let mut progress = batch(entries, |_, (entry, element)| step(entry, element));
             if progress.done == wanted && wanted < length {
                 progress.refused = Some(Violation::NoSuchEntry(first.saturating_add(wanted)));
             }

@@ -12,11 +12,10 @@ pub(crate) const fn entry_address<P: PagingMode>(table: Frame, index: u32) -> Ph
     table.start().plus(index.wrapping_mul(<P::Raw as Word>::BYTES))
 }
 
-/// An entry of a table that `Held` keeps a table.
+/// An entry of a table that `Held` keeps a table. Two words, so that it never needs memory of its own.
 pub(crate) struct Slot<'h, M: Machine> {
     sva: &'h Sva<M>,
     at: PhysAddr,
-    index: u32,
 }
 
 impl<M: Machine> Clone for Slot<'_, M> {
@@ -67,7 +66,7 @@ impl<M: Machine> Held<'_, M> {
     /// `index` is below the table's number of entries.
     #[inline(always)]
     fn slot(&self, index: u32) -> Slot<'_, M> {
-        Slot { sva: self.sva, at: entry_address::<M::Mode>(self.frame, index), index }
+        Slot { sva: self.sva, at: entry_address::<M::Mode>(self.frame, index) }
     }
 }
 
@@ -81,9 +80,14 @@ fn no_user_entry<P: PagingMode>(index: u32) -> Violation {
 pub(crate) type Raw<M> = <<M as Machine>::Mode as PagingMode>::Raw;
 
 impl<M: Machine> Slot<'_, M> {
+    /// Which entry of its table it is: a table begins where its frame does.
+    const fn index(self) -> u32 {
+        self.at.offset().wrapping_shr(<Raw<M> as Word>::BYTES.trailing_zeros())
+    }
+
     /// What stands in it.
     #[inline(always)]
-    pub(crate) fn load(&self) -> Raw<M> {
+    pub(crate) fn load(self) -> Raw<M> {
         // SAFETY: 1. `slot` computed it from a table's frame, which is RAM, and an index in range.
         // 2. The table is held, so the frame stays a table.
         unsafe { self.sva.machine.load(self.at) }
@@ -91,7 +95,7 @@ impl<M: Machine> Slot<'_, M> {
 
     /// Writes `new` where nothing stands.
     #[inline(always)]
-    pub(crate) fn fill(&self, new: Raw<M>) -> Result<(), Violation> {
+    pub(crate) fn fill(self, new: Raw<M>) -> Result<(), Violation> {
         if cfg!(sva_os_unchecked) {
             // SAFETY: 1. and 2. as in `load`.
             unsafe { self.sva.machine.store(self.at, new) }
@@ -100,13 +104,13 @@ impl<M: Machine> Slot<'_, M> {
         // SAFETY: 1. and 2. as in `load`; the caller acquired what `new` leads to.
         match unsafe { self.sva.machine.compare_exchange(self.at, Raw::<M>::ZERO, new) } {
             Ok(_) => Ok(()),
-            Err(_) => Err(Violation::EntryPresent(self.index)),
+            Err(_) => Err(Violation::EntryPresent(self.index())),
         }
     }
 
     /// Empties it and says what stood there, which must have been something.
     #[inline(always)]
-    pub(crate) fn clear(&self) -> Result<Raw<M>, Violation> {
+    pub(crate) fn clear(self) -> Result<Raw<M>, Violation> {
         // SAFETY: 1. and 2. as in `load`; an empty entry leads nowhere.
         let old = unsafe { self.sva.machine.exchange(self.at, Raw::<M>::ZERO) };
         self.present(old)
@@ -114,7 +118,7 @@ impl<M: Machine> Slot<'_, M> {
 
     /// Replaces `old`, which was loaded from here, by `new`. `Err` says what stands there instead.
     #[inline(always)]
-    pub(crate) fn replace(&self, old: Raw<M>, new: Raw<M>) -> Result<(), Raw<M>> {
+    pub(crate) fn replace(self, old: Raw<M>, new: Raw<M>) -> Result<(), Raw<M>> {
         // SAFETY: 1. and 2. as in `load`; the caller acquired what `new` leads to.
         match unsafe { self.sva.machine.compare_exchange(self.at, old, new) } {
             Ok(_) => Ok(()),
@@ -124,14 +128,14 @@ impl<M: Machine> Slot<'_, M> {
 
     /// `raw`, which was loaded from here, unless it is empty.
     #[inline(always)]
-    pub(crate) fn present(&self, raw: Raw<M>) -> Result<Raw<M>, Violation> {
-        if raw == Raw::<M>::ZERO { Err(Violation::EntryEmpty(self.index)) } else { Ok(raw) }
+    pub(crate) fn present(self, raw: Raw<M>) -> Result<Raw<M>, Violation> {
+        if raw == Raw::<M>::ZERO { Err(Violation::EntryEmpty(self.index())) } else { Ok(raw) }
     }
 
     /// Changes what stands in it, which must be something, by `change`, as often as a CPU's note
     /// of use or another CPU gets in between. `Ok` is what stood there.
     #[inline(always)]
-    pub(crate) fn update(&self, change: impl Fn(Raw<M>) -> Raw<M>) -> Result<Raw<M>, Violation> {
+    pub(crate) fn update(self, change: impl Fn(Raw<M>) -> Raw<M>) -> Result<Raw<M>, Violation> {
         let mut old = self.load();
         loop {
             match self.replace(self.present(old)?, change(old)) {

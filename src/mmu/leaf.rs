@@ -3,7 +3,7 @@
 //! Each holds the table, so that it stays one; acquires what the new entry leads to *before* it
 //! is written; and drops what the old entry led to *after* it is gone, as the old entry says.
 
-use super::entry::{Raw, Slot};
+use super::entry::Slot;
 use super::mode::{Half, Leaf, PagingMode, Rights};
 use crate::address::Frame;
 use crate::frame::Kind;
@@ -32,7 +32,7 @@ impl<M: Machine> Sva<M> {
     pub fn map(&self, table: Frame, index: u32, frame: Frame, rights: Rights) -> Result<(), Violation> {
         self.intrinsic(|| {
             let table = self.acquire(table, Kind::Table1, Uses::ENTRY)?;
-            self.fill_leaf(&table.entry(index)?, frame, rights)?;
+            self.fill_leaf(table.entry(index)?, frame, rights)?;
             table.keep();
             Ok(())
         })
@@ -137,7 +137,7 @@ impl<M: Machine> Sva<M> {
     #[inline(always)]
     pub(crate) fn fill_leaf(
         &self,
-        entry: &Slot<'_, M>,
+        entry: Slot<'_, M>,
         frame: Frame,
         rights: Rights,
     ) -> Result<(), Violation> {
@@ -168,7 +168,7 @@ impl<M: Machine> Sva<M> {
 
     /// Empties an entry and drops what it counted.
     #[inline(always)]
-    pub(crate) fn clear_leaf(&self, entry: &Slot<'_, M>) -> Result<Leaf, Violation> {
+    pub(crate) fn clear_leaf(&self, entry: Slot<'_, M>) -> Result<Leaf, Violation> {
         let old = M::Mode::unpack(entry.clear()?);
         self.drop_leaf(old);
         Ok(old)
@@ -177,57 +177,48 @@ impl<M: Machine> Sva<M> {
     /// Changes the rights of the leaf in an entry, and its counts with them.
     #[inline(always)]
     pub(crate) fn protect_leaf(&self, entry: Slot<'_, M>, rights: Rights) -> Result<Leaf, Violation> {
-        match self.try_protect(entry, entry.load(), rights) {
-            Ok(answer) => answer,
-            Err(seen) => self.protect_again(entry, seen, rights),
+        match self.try_protect(entry, rights) {
+            Some(answer) => answer,
+            None => self.protect_again(entry, rights),
         }
     }
 
-    /// As [`protect_leaf`](Self::protect_leaf), if `old` stands in the entry. `Err` is what does instead.
+    /// As [`protect_leaf`](Self::protect_leaf); `None` if a CPU's note of use or another CPU got in between.
     #[inline(always)]
-    fn try_protect(
-        &self,
-        entry: Slot<'_, M>,
-        old: Raw<M>,
-        rights: Rights,
-    ) -> Result<Result<Leaf, Violation>, Raw<M>> {
+    fn try_protect(&self, entry: Slot<'_, M>, rights: Rights) -> Option<Result<Leaf, Violation>> {
+        let old = entry.load();
         let leaf = match entry.present(old) {
             Ok(raw) => M::Mode::unpack(raw),
-            Err(violation) => return Ok(Err(violation)),
+            Err(violation) => return Some(Err(violation)),
         };
         let gains = rights.write() && !leaf.write();
         if gains {
             match self.acquire(leaf.frame(), Kind::UserData, Uses::GAIN_WRITE) {
                 Ok(gained) => gained.keep(),
                 // Another CPU may have emptied the entry, and the frame be something else by now.
-                Err(violation) => {
-                    let seen = entry.load();
-                    return if seen == old { Ok(Err(violation)) } else { Err(seen) };
-                }
+                Err(violation) => return (entry.load() == old).then_some(Err(violation)),
             }
         }
         let new = M::Mode::with_history(M::Mode::leaf(leaf.frame(), rights, Half::User), old);
-        if let Err(seen) = entry.replace(old, new) {
+        if entry.replace(old, new).is_err() {
             if gains {
                 self.give_back(leaf.frame(), Uses::GAIN_WRITE);
             }
-            return Err(seen);
+            return None;
         }
         if leaf.write() && !rights.write() {
             self.release(self.stamp(leaf.frame()), Uses::GAIN_WRITE);
         }
-        Ok(Ok(leaf))
+        Some(Ok(leaf))
     }
 
-    /// As [`protect_leaf`](Self::protect_leaf), of an entry that changed to `seen`, as often as a CPU's note
-    /// of use or another CPU gets in between.
+    /// As [`protect_leaf`](Self::protect_leaf), as often as somebody gets in between.
     #[cold]
     #[inline(never)]
-    fn protect_again(&self, entry: Slot<'_, M>, mut seen: Raw<M>, rights: Rights) -> Result<Leaf, Violation> {
+    fn protect_again(&self, entry: Slot<'_, M>, rights: Rights) -> Result<Leaf, Violation> {
         loop {
-            match self.try_protect(entry, seen, rights) {
-                Ok(answer) => return answer,
-                Err(next) => seen = next,
+            if let Some(answer) = self.try_protect(entry, rights) {
+                return answer;
             }
         }
     }
