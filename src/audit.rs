@@ -5,6 +5,7 @@
 //! an intrinsic at work holds counts that no entry explains yet.
 
 use crate::address::{Frame, FrameRange};
+use crate::context::{STACK_PAGES, State};
 use crate::frame::Kind;
 use crate::frame::stamp::Stamp;
 use crate::frame::word::{Uses, Word};
@@ -29,6 +30,8 @@ pub struct Summary {
     pub roots: u32,
     /// Free frames.
     pub free: u32,
+    /// Frames of stacks that were declared.
+    pub stacks: u32,
 }
 
 /// The first thing that an audit found wrong: a bug of this library, or memory that broke.
@@ -51,6 +54,11 @@ pub enum Finding {
     FlushTime(Cpu),
     /// Invariant 10: a frame that is free, or was never mapped, has a stamp that says it may be cached.
     Stamp(Frame),
+    /// Invariant 13: a thread is in a state that none is in between calls, runs on no CPU or on two, or its stack
+    /// has frames that are no stack's.
+    Thread(u32),
+    /// Invariant 13: there are so many frames of stacks, and not as many in stacks that were declared.
+    Stacks(u32),
     /// A frame is busy though no intrinsic is at work, or sealed though its kind never is, or the reverse.
     Word(Frame),
 }
@@ -67,6 +75,7 @@ impl Finding {
             Finding::Root(_) => 8,
             Finding::FlushTime(_) => 9,
             Finding::Stamp(_) => 10,
+            Finding::Thread(_) | Finding::Stacks(_) => 13,
         }
     }
 }
@@ -103,8 +112,12 @@ impl<M: Machine> Sva<M> {
         let mut summary = Summary::default();
         self.audit_kernel_half(&mut summary)?;
         self.audit_cpus()?;
+        let stacks = self.audit_threads()?;
         for frame in self.all_frames() {
             self.audit_frame(frame, &mut summary)?;
+        }
+        if summary.stacks != stacks {
+            return Err(Finding::Stacks(summary.stacks));
         }
         if !scratch.is_empty() {
             self.recount_all(self.client_tables(), scratch)?;
@@ -196,6 +209,40 @@ impl<M: Machine> Sva<M> {
         self.all_cpus().find(ahead).map_or(Ok(()), |cpu| Err(Finding::FlushTime(cpu)))
     }
 
+    /// Invariant 13. Answers with how many frames all declared stacks have.
+    fn audit_threads(&self) -> Result<u32, Finding> {
+        let threads = self.half.threads;
+        let mut frames = 0;
+        for (number, record) in threads.all() {
+            let wrong = Err(Finding::Thread(number));
+            let on_cpus = self
+                .all_cpus()
+                .filter(|cpu| self.processors.of(*cpu).current(&self.machine) == record)
+                .count();
+            let state = record.word(&self.machine).state();
+            let sound = match state {
+                State::Running | State::Idle => on_cpus == 1,
+                State::Busy | State::Ending | State::Abandoning => false,
+                State::Ready | State::Saved => {
+                    on_cpus == 0 && self.word(record.root(&self.machine)).kind() == Kind::Root
+                }
+                State::Vacant => on_cpus == 0 && record.pages(&self.machine) == 0,
+                State::Unused | State::Waiting | State::Abandoned => on_cpus == 0,
+            };
+            if !sound {
+                return wrong;
+            }
+            for place in 0..record.pages(&self.machine).min(STACK_PAGES) {
+                let frame = record.frame(&self.machine, place);
+                if frame.is_none_or(|frame| self.word(frame).kind() != Kind::Stack) {
+                    return wrong;
+                }
+                frames = u32::from(number >= self.machine.cpus()).saturating_add(frames);
+            }
+        }
+        Ok(frames)
+    }
+
     /// Invariant 8 on the other CPUs, once the counts are known to be right.
     fn audit_records(&self) -> Result<(), Finding> {
         for cpu in self.all_cpus() {
@@ -216,7 +263,10 @@ impl<M: Machine> Sva<M> {
             Some(Kind::Root)
         } else if self.half.tables.contains(frame) {
             Some(Kind::KernelTable)
-        } else if self.frames.lies_in(frame) || self.clock.lies_in(frame) {
+        } else if self.half.threads.idle().contains(frame) {
+            Some(Kind::Stack)
+        } else if self.frames.lies_in(frame) || self.clock.lies_in(frame) || self.half.threads.lies_in(frame)
+        {
             Some(Kind::Monitor)
         } else {
             None
@@ -231,12 +281,7 @@ impl<M: Machine> Sva<M> {
             Some(expected) => kind == expected && word.is_sealed() && !word.is_busy(),
             None => match kind {
                 Kind::Heap | Kind::Kept => word.is_sealed() && !word.is_busy(),
-                Kind::Image
-                | Kind::Code
-                | Kind::Stack
-                | Kind::Monitor
-                | Kind::Descriptor
-                | Kind::KernelTable => false,
+                Kind::Image | Kind::Code | Kind::Monitor | Kind::Descriptor | Kind::KernelTable => false,
                 _ => !word.is_sealed() && !word.is_busy(),
             },
         };
@@ -250,6 +295,7 @@ impl<M: Machine> Sva<M> {
                 self.audit_root(frame)?;
             }
             Kind::Free => summary.free = summary.free.saturating_add(1),
+            Kind::Stack if !word.is_sealed() => summary.stacks = summary.stacks.saturating_add(1),
             _ if kind.level().is_some() => summary.tables = summary.tables.saturating_add(1),
             _ => {}
         }
@@ -357,6 +403,11 @@ impl<M: Machine> Sva<M> {
         for cpu in self.all_cpus() {
             if let Some(root) = self.loaded.get(&self.machine, cpu) {
                 add(root, Uses::LOAD);
+            }
+        }
+        for (_, record) in self.half.threads.all() {
+            if matches!(record.word(&self.machine).state(), State::Ready | State::Saved) {
+                add(record.root(&self.machine), Uses::LOAD);
             }
         }
         for table in tables.iter() {

@@ -5,6 +5,9 @@
 //! root loaded.
 
 use crate::address::{FRAME_BYTES, Frame, FrameRange};
+use crate::context::SLOT_PAGES;
+use crate::context::processor::Processors;
+use crate::context::threads::Threads;
 use crate::frame::Kind;
 use crate::frame::table::{ENTRY_BYTES, Frames};
 use crate::frame::word::Word as FrameWord;
@@ -37,18 +40,29 @@ pub(crate) struct Plan<'a> {
     frames: u32,
     table: FrameRange,
     clock: Frame,
+    /// The thread table, and the stacks of the idle threads.
+    threads: FrameRange,
+    idle: FrameRange,
+    cpus: u32,
 }
 
 impl<'a> Plan<'a> {
     pub(crate) fn new<P: PagingMode>(
         layout: &'a Layout<'a>,
         regions: &'a [Region],
+        cpus: u32,
     ) -> Result<Self, Violation> {
         layout.check::<P>()?;
+        Layout::check_cpus(cpus)?;
+        if !layout.stacks.is_empty() && layout.stacks.count() / SLOT_PAGES < cpus {
+            return Err(Violation::StackWindow(layout.stacks.count()));
+        }
         let map = MemoryMap::new(regions)?;
         let half = KernelHalf::new(layout)?;
         let frames = map.end().min(layout.direct_map.frames.end());
-        let mut plan = Self { layout, map, half, frames, table: FrameRange::EMPTY, clock: Frame::ZERO };
+        let none = FrameRange::EMPTY;
+        let (table, clock, threads, idle) = (none, Frame::ZERO, none, none);
+        let mut plan = Self { layout, map, half, frames, table, clock, threads, idle, cpus };
         plan.check_parts()?;
         plan.carve::<P>()?;
         Ok(plan)
@@ -104,7 +118,8 @@ impl<'a> Plan<'a> {
     fn carve<P: PagingMode>(&mut self) -> Result<(), Violation> {
         let table = self.frames.wrapping_mul(ENTRY_BYTES).div_ceil(FRAME_BYTES);
         let tables = self.half.tables_needed::<P>();
-        let needed = table.saturating_add(tables).saturating_add(2);
+        let (threads, idle) = Threads::frames_needed(self.layout.stacks, self.cpus);
+        let needed = [table, 2, tables, threads, idle].into_iter().fold(0, u32::saturating_add);
         let start = self.highest_run(needed).ok_or(Violation::NoRoom(needed))?;
         let part = |first: u32, count: u32| {
             start
@@ -116,6 +131,8 @@ impl<'a> Plan<'a> {
         self.clock = part(table, 1)?.first();
         self.half.root = part(table.saturating_add(1), 1)?.first();
         self.half.tables = part(table.saturating_add(2), tables)?;
+        self.threads = part(self.half.tables.end().saturating_sub(start.number()), threads)?;
+        self.idle = part(self.threads.end().saturating_sub(start.number()), idle)?;
         Ok(())
     }
 
@@ -140,8 +157,10 @@ impl<'a> Plan<'a> {
                 return FrameWord::sealed(part.kind());
             }
         }
-        if self.table.contains(frame) || frame == self.clock {
+        if self.table.contains(frame) || frame == self.clock || self.threads.contains(frame) {
             FrameWord::sealed(Kind::Monitor)
+        } else if self.idle.contains(frame) {
+            FrameWord::sealed(Kind::Stack)
         } else if frame == self.half.root {
             FrameWord::sealed(Kind::Root)
         } else if self.half.tables.contains(frame) {
@@ -162,6 +181,7 @@ pub(crate) struct Parts {
     pub(crate) frames: Frames,
     pub(crate) clock: Clock,
     pub(crate) loaded: Loaded,
+    pub(crate) processors: Processors,
     pub(crate) half: KernelHalf,
 }
 
@@ -175,8 +195,9 @@ impl Plan<'_> {
     ///    where they say, all values that Rust code can reach lie in the image or the in-use
     ///    ranges, available regions are RAM.
     /// 2. No other code writes page tables, or the memory that is neither image nor in use, again.
-    pub(crate) unsafe fn write<P: PagingMode>(self, ram: &impl Memory, cpus: u32) -> Parts {
+    pub(crate) unsafe fn write<P: PagingMode>(mut self, ram: &impl Memory) -> Parts {
         let own = self.table.iter().chain([self.clock, self.half.root]).chain(self.half.tables.iter());
+        let own = own.chain(self.threads.iter()).chain(self.idle.iter());
         for frame in own {
             // SAFETY: spare RAM (`carve`) that nobody else uses (2), from now on the library's.
             unsafe { ram.zero(frame) }
@@ -192,8 +213,15 @@ impl Plan<'_> {
         clock.start(ram);
         // SAFETY: 1. and 2. as for the clock, behind which the records lie.
         let loaded = unsafe { Loaded::new(self.clock.start()) };
-        for cpu in (0..cpus).filter_map(Cpu::new) {
+        // SAFETY: 1. and 2. as for the clock, behind which and the roots the records lie.
+        let processors = unsafe { Processors::new(self.clock.start()) };
+        // SAFETY: 1. RAM, of so many frames (`carve`). 2. They were spare and are sealed.
+        let threads = unsafe { Threads::new(self.threads, self.idle, self.layout.stacks, self.cpus) };
+        threads.start(ram, self.half.root);
+        self.half.threads = threads;
+        for cpu in (0..self.cpus).filter_map(Cpu::new) {
             loaded.set(ram, cpu, self.half.root);
+            processors.of(cpu).start(ram, threads.boot_of(cpu));
         }
         let Ok(()) = self.half.visit::<P, Infallible>(frames, ram, &mut |slot: Slot, expected: Expected| {
             let entry = entry_address::<P>(slot.table, slot.index);
@@ -201,7 +229,7 @@ impl Plan<'_> {
             unsafe { ram.store(entry, expected.encode::<P>(slot.level)) }
             Ok(())
         });
-        Parts { frames, clock, loaded, half: self.half }
+        Parts { frames, clock, loaded, processors, half: self.half }
     }
 }
 
@@ -217,18 +245,18 @@ impl<M: Machine> Sva<M> {
         layout: &Layout<'_>,
         regions: &[Region],
     ) -> Result<Self, Violation> {
-        Layout::check_cpus(machine.cpus())?;
-        let plan = Plan::new::<M::Mode>(layout, regions)?;
+        let plan = Plan::new::<M::Mode>(layout, regions, machine.cpus())?;
         if !machine.claim() {
             return Err(Violation::AlreadyInitialised(machine.root().start()));
         }
         // SAFETY: 1. and 2. are the caller's.
-        let Parts { frames, clock, loaded, half } =
-            unsafe { plan.write::<M::Mode>(&machine, machine.cpus()) };
+        let Parts { frames, clock, loaded, processors, half } = unsafe { plan.write::<M::Mode>(&machine) };
         interrupt::start(&machine);
         // SAFETY: the sealed root, complete, which is never changed.
         unsafe { machine.take_over(half.root) }
-        Ok(Self { machine, frames, clock, loaded, half })
+        let sva = Self { machine, frames, clock, loaded, processors, half };
+        sva.prepare_idle_threads(|| None);
+        Ok(sva)
     }
 }
 

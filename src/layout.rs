@@ -1,6 +1,7 @@
 //! What the kernel tells the library at init: where its image lies and what the halves are.
 
 use crate::address::{Frame, FrameRange, Page, PageRange};
+use crate::context::SLOT_PAGES;
 use crate::frame::Kind;
 use crate::machine::Cpu;
 use crate::mmu::{Geometry, PagingMode, Rights};
@@ -119,6 +120,9 @@ pub struct Layout<'a> {
     pub user: PageRange,
     /// Where RAM is mapped as a whole.
     pub direct_map: DirectMap,
+    /// Where the library maps the stacks of threads: [`SLOT_PAGES`](crate::context::SLOT_PAGES) pages for each, the
+    /// idle threads' of all CPUs first. May be empty: then there are no threads, and no user program runs.
+    pub stacks: PageRange,
     /// Frames that hold the kernel's values already.
     pub in_use: &'a [InUse],
 }
@@ -157,6 +161,7 @@ impl Layout<'_> {
         let direct = PageRange::new(self.direct_map.first, self.direct_map.frames.count())
             .ok_or(Violation::RangeTooLong(self.direct_map.frames.count()))?;
         self.check_kernel_pages(direct)?;
+        self.check_stacks(direct)?;
         if !self.image.iter().any(|segment| segment.role == Role::Text) {
             return Err(Violation::NoImage(u32::MAX));
         }
@@ -169,6 +174,18 @@ impl Layout<'_> {
             self.check_kernel_pages(with_guards(segment, pages)?)?;
             self.check_alone(index, segment, pages)?;
             self.check_against_direct_map(segment, pages)?;
+        }
+        Ok(())
+    }
+
+    /// The window for stacks is whole slots of the kernel half, and nothing else is there.
+    fn check_stacks(&self, direct: PageRange) -> Result<(), Violation> {
+        self.check_kernel_pages(self.stacks)?;
+        if !self.stacks.count().is_multiple_of(SLOT_PAGES) {
+            return Err(Violation::StackWindow(self.stacks.count()));
+        }
+        if self.stacks.overlaps(direct) {
+            return Err(Violation::PagesOverlap(self.stacks.first()));
         }
         Ok(())
     }
@@ -188,6 +205,9 @@ impl Layout<'_> {
     /// No other segment shares a page, a guard page or a frame with this one.
     fn check_alone(&self, index: u32, segment: &Segment, pages: PageRange) -> Result<(), Violation> {
         let guarded = with_guards(segment, pages)?;
+        if guarded.overlaps(self.stacks) {
+            return Err(Violation::PagesOverlap(segment.first));
+        }
         for (_, other) in (0u32..).zip(self.image).filter(|(other, _)| *other != index) {
             let other_pages = other.pages().ok_or(Violation::RangeTooLong(other.frames.count()))?;
             if guarded.overlaps(other_pages) {

@@ -52,6 +52,7 @@
 //!     image: &[text],
 //!     user: PageRange::new(page(0), 0xc0000).unwrap(),
 //!     direct_map: DirectMap { first: page(0xc0000), frames: FrameRange::new(frame(0), 64).unwrap() },
+//!     stacks: PageRange::EMPTY,
 //!     in_use: &[],
 //! };
 //! let machine = Emulated::<Pae>::new(&Config::new(64, 1));
@@ -85,6 +86,7 @@ pub mod address;
 pub mod audit;
 #[cfg(feature = "boot")]
 pub mod boot;
+pub mod context;
 pub mod frame;
 #[cfg(feature = "heap")]
 pub mod heap;

@@ -1,6 +1,7 @@
 //! The library's handle on a machine.
 
 use crate::address::{Frame, FrameRange, PageRange};
+use crate::context::processor::{Processor, Processors};
 use crate::frame::Kind;
 use crate::frame::table::{Frames, Place};
 use crate::frame::word::Uses;
@@ -22,6 +23,7 @@ pub struct Sva<M: Machine> {
     pub(crate) frames: Frames,
     pub(crate) clock: Clock,
     pub(crate) loaded: Loaded,
+    pub(crate) processors: Processors,
     pub(crate) half: KernelHalf,
 }
 
@@ -61,6 +63,12 @@ impl<M: Machine> Sva<M> {
     /// The machine's devices.
     pub const fn io(&self) -> Io<'_, M> {
         Io::new(&self.machine)
+    }
+
+    /// The record of this CPU. Interrupts are off.
+    #[inline(always)]
+    pub(crate) fn processor(&self) -> Processor {
+        self.processors.of(self.machine.cpu())
     }
 
     /// Turns interrupts off on this CPU until the guard is dropped.

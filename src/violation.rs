@@ -177,6 +177,8 @@ violations! {
     NoImage(u32) Mmu "segment {} of the image is empty or missing";
     /// More segments than the library keeps a record of.
     TooManySegments(u32) Mmu "{} segments are too many";
+    /// The window for stacks is not made of whole slots, or has none for each CPU; the value is its pages.
+    StackWindow(u32) Stack "a window of {} pages for stacks is not whole slots, or too small";
     /// Two parts of the layout use one page.
     PagesOverlap(Page) Mmu "two parts of the layout use page {}";
     /// Two parts of the layout use one frame.
@@ -218,6 +220,38 @@ violations! {
     NoSuchRate(u32) Entry "the timer has no rate of {} Hz";
     /// The timer cannot measure this time.
     NoSuchDelay(u32) Entry "the timer has no delay of {} ticks";
+
+    // Stacks and threads. The value is the number of the slot.
+
+    /// A stack has 1 to [`STACK_PAGES`](crate::context::STACK_PAGES) pages.
+    NoSuchStackSize(u32) Stack "a stack of {} pages is too small or too large";
+    /// Every slot of the window for stacks is taken; the value says how many there are.
+    NoStackSlot(u32) Stack "all {} slots for stacks are taken";
+    /// A thread was made on the stack and has not ended.
+    StackInUse(u32) Stack "the stack of slot {} is in use";
+    /// There is no such slot.
+    NoSuchThread(u32) SavedState "there is no thread {}";
+    /// The thread has ended or its stack was released; the slot may be another's by now.
+    StaleThread(u32) SavedState "the thread that was {} is gone";
+    /// The thread runs on a CPU.
+    ThreadRunning(u32) SavedState "thread {} is running";
+    /// The thread is being made, ended or released at this moment, or is a CPU's idle thread.
+    ThreadBusy(u32) SavedState "thread {} is not to be resumed now";
+    /// The thread will never run again.
+    ThreadEnded(u32) SavedState "thread {} has ended";
+    /// What the entry captures is too large for the top of a stack; the value is its size in bytes.
+    EntryTooLarge(u32) Stack "an entry that captures {} bytes is too large";
+    /// Per-CPU data is borrowed on this CPU; the value says how often.
+    PerCpuBorrowed(u32) SavedState "per-CPU data is borrowed ({} times)";
+
+    // User contexts.
+
+    /// A thread has so many TLS segments, and not this one.
+    NoSuchTlsSlot(u32) Entry "there is no TLS slot {}";
+    /// A user program may not read there: nothing is mapped for it.
+    NotReadable(VirtAddr) Mmu "the user page at {} cannot be read";
+    /// A user program may not write there: nothing is mapped for it, or read-only.
+    NotWritable(VirtAddr) Mmu "the user page at {} cannot be written";
 
     // I/O ports. Who reaches the port of another device may program a DMA there.
 

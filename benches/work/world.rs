@@ -63,6 +63,7 @@ impl<P: PagingMode> World<P> {
             image: &[Segment { first: page(0xc_0001), frames: frames(1, 1), role: Role::Text }],
             user: PageRange::new(page(0), 0xc_0000).unwrap(),
             direct_map: DirectMap { first: page(0xc_0000), frames: frames(0, RAM) },
+            stacks: PageRange::EMPTY,
             in_use: &[],
         };
         let sva: &'static _ = Box::leak(Box::new(Sva::bare(Bare::new(RAM).unwrap(), &layout, &ram).unwrap()));

@@ -168,7 +168,8 @@ fn a_sound_machine<P: PagingMode>() {
     // The direct map of 64 frames but two guard pages and the firmware's, and the way there.
     let kernel_entries = 64 - 3 + u32::from(P::LEVELS) - 1;
     let free = (0..RAM).filter(|number| sva.kind(frame(*number)) == Kind::Free).count() as u32;
-    let expected = Summary { kernel_entries, user_entries: 6, user_leaves: 4, tables: 4, roots: 3, free };
+    let expected =
+        Summary { kernel_entries, user_entries: 6, user_leaves: 4, tables: 4, roots: 3, free, stacks: 0 };
     for length in SCRATCH {
         assert_eq!(sva.audit_with(&mut vec![7; length]), Ok(expected));
     }

@@ -2,6 +2,7 @@
 
 use super::loader::{Bytes, List, Loader, MOST_MODULES, Refusal};
 use crate::address::{Frame, FrameRange, Page, PageRange, PhysAddr};
+use crate::context::SLOT_PAGES;
 use crate::layout::{DirectMap, InUse, Segment};
 use crate::memory_map::MemoryMap;
 use crate::violation::Violation;
@@ -11,12 +12,22 @@ pub(crate) const KERNEL_HALF: u32 = 0xc_0000;
 /// How many frames the direct map reaches at most: 896 MiB. What is left of the kernel half is for stacks
 /// and devices.
 const DIRECT_FRAMES: u32 = 0x3_8000;
+/// The window for stacks: behind the longest direct map, room for 256 threads.
+const STACKS: u32 = KERNEL_HALF + DIRECT_FRAMES;
+const MOST_STACKS: u32 = 256;
 /// Each module, its text, and the command line.
 pub(crate) const MOST_KEPT: usize = 2 * MOST_MODULES + 1;
 
 /// The user window: all below the kernel half.
 pub(crate) fn user_window() -> PageRange {
     PageRange::new(Page::ZERO, KERNEL_HALF).unwrap_or(PageRange::EMPTY)
+}
+
+/// Where stacks are mapped.
+pub(crate) fn stacks() -> PageRange {
+    Page::new(STACKS)
+        .and_then(|first| PageRange::new(first, MOST_STACKS.wrapping_mul(SLOT_PAGES)))
+        .unwrap_or(PageRange::EMPTY)
 }
 
 /// The direct map: all RAM that there is, as far as it reaches. Refuses RAM that ends before the image.

@@ -7,7 +7,7 @@ use crate::layout::Layout;
 use crate::machine::I386;
 use crate::machine::i386::first::{self, FirstTables};
 use crate::machine::i386::registers::{self, Features};
-use crate::machine::i386::{levels, platform};
+use crate::machine::i386::{fp, levels, platform, switch::idle};
 use crate::memory_map::Region;
 use crate::mmu::PagingMode;
 use crate::sva::Sva;
@@ -45,7 +45,7 @@ impl<P: PagingMode> Sva<I386<P>> {
     #[doc(alias = "sva_end_mem_init")]
     pub unsafe fn init(layout: &Layout<'_>, regions: &[Region]) -> Result<Self, Violation> {
         let features = Features::detect::<P>()?;
-        let mut plan = Plan::new::<P>(layout, regions)?;
+        let mut plan = Plan::new::<P>(layout, regions, 1)?;
         plan.half.constant = Some(first::frame_of_variable(layout, tables::idt_page().start())?);
         let quiet = Quiet::new(I386::<P>::WITHOUT_RAM);
         if !I386::<P>::claim() {
@@ -75,7 +75,7 @@ impl<P: PagingMode> Sva<I386<P>> {
         // SAFETY: this is init's, with whom nobody else shares the machine.
         unsafe { registers::close_side_doors(features) };
         // SAFETY: 1. and 2. are the caller's.
-        let Parts { frames, clock, loaded, half } = unsafe { plan.write::<P>(&window, 1) };
+        let Parts { frames, clock, loaded, processors, half } = unsafe { plan.write::<P>(&window) };
         // From here on no level below this one begins any more.
         levels::begin_tables();
         // SAFETY: 1. the first tables map the image, writable, and the root's tables map it in the same place.
@@ -86,8 +86,11 @@ impl<P: PagingMode> Sva<I386<P>> {
         // SAFETY: the root that was just loaded has this direct map, and so has every other.
         let machine = unsafe { I386::new(&half.direct_map) };
         interrupt::start(&machine);
+        fp::detect(features);
         // SAFETY: every vector has its gate.
         unsafe { platform::hold_nmi(false) };
-        Ok(Self { machine, frames, clock, loaded, half })
+        let sva = Self { machine, frames, clock, loaded, processors, half };
+        sva.prepare_idle_threads(idle);
+        Ok(sva)
     }
 }

@@ -152,6 +152,7 @@ impl Case {
             image: &self.segments(),
             user: PageRange::new(page(0), BASE).unwrap(),
             direct_map: DirectMap { first: page(BASE + first), frames: frames(first, count) },
+            stacks: PageRange::EMPTY,
             in_use: &in_use,
         };
         let usage = |available| if available { Usage::Available } else { Usage::Reserved };
@@ -292,6 +293,7 @@ fn a_machine_is_taken_over_once() {
         image: &image(BASE),
         user: PageRange::new(Page::ZERO, BASE).unwrap(),
         direct_map: DirectMap { first: page(BASE), frames: frames(0, world::RAM) },
+        stacks: PageRange::EMPTY,
         in_use: &[],
     };
     let ram = [Region { start: 0, length: u64::from(world::RAM) << 12, usage: Usage::Available }];

@@ -170,11 +170,12 @@ impl<'m, M: Machine> Interrupts<'m, M> {
     ///
     /// # Errors
     ///
-    /// [`InHandler`](Violation::InHandler).
+    /// [`InHandler`](Violation::InHandler), [`PerCpuBorrowed`](Violation::PerCpuBorrowed).
     ///
     /// # Checks
     ///
-    /// No handler runs on this CPU; the preemption hook is none. Attack S13.
+    /// No handler runs on this CPU, and no per-CPU data is borrowed; the preemption hook is no handler.
+    /// Attack S13.
     #[doc(alias = "sva_load_lif")]
     pub fn enable(self) -> Result<(), Violation> {
         self.machine.interrupts_off();
@@ -190,6 +191,27 @@ impl<'m, M: Machine> Interrupts<'m, M> {
     #[doc(alias = "sva_save_lif")]
     pub fn disable(self) -> bool {
         self.machine.interrupts_off()
+    }
+
+    /// Waits for the next interrupt on this CPU, which may come: halted, with interrupts on. Afterwards they are as
+    /// they were before.
+    ///
+    /// # Errors
+    ///
+    /// As [`enable`](Self::enable).
+    ///
+    /// # Checks
+    ///
+    /// As [`enable`](Self::enable).
+    pub fn wait(self) -> Result<(), Violation> {
+        let quiet = Quiet::new(self.machine);
+        if let Err(violation) = check_outside_handlers(self.machine) {
+            drop(quiet);
+            return self.refused(violation);
+        }
+        // SAFETY: as in `enable`.
+        unsafe { self.machine.wait() }
+        Ok(())
     }
 
     /// Calls `run` with interrupts off on this CPU. Afterwards they are as they were before, whatever
@@ -223,16 +245,13 @@ impl<'m, M: Machine> Interrupts<'m, M> {
     }
 }
 
-/// Refuses inside a handler. Interrupts are off.
+/// Refuses inside a handler, and while per-CPU data is borrowed. Interrupts are off.
 #[inline(always)]
 pub(crate) fn check_outside_handlers<M: Machine>(machine: &M) -> Result<(), Violation> {
-    if cfg!(sva_os_unchecked) {
+    if cfg!(sva_os_unchecked) || machine.handlers().is_outside(machine.cpu()) {
         return Ok(());
     }
-    match machine.handlers().depth(machine.cpu()) {
-        0 => Ok(()),
-        depth => Err(Violation::InHandler(depth)),
-    }
+    Err(machine.handlers().why_not_outside(machine.cpu()))
 }
 
 /// Interrupts go back to what they were when it is dropped.

@@ -4,6 +4,8 @@
 //! the ring of the code segment, one TSS for the stack of ring 0, and one for the double fault.
 
 use super::vector::{Exception, Vector};
+use crate::address::widen;
+use crate::context::{TlsLimit, TlsSegment};
 use static_assertions::const_assert;
 
 /// A privilege level.
@@ -35,12 +37,16 @@ impl Selector {
     pub(crate) const USER_DATA: Self = Self::new(4, Ring::User);
     pub(crate) const TASK: Self = Self::new(5, Ring::Kernel);
     pub(crate) const DOUBLE_FAULT: Self = Self::new(6, Ring::Kernel);
-    /// The first of the slots for thread-local storage.
-    pub(crate) const FIRST_TLS: Self = Self::new(7, Ring::User);
 
     #[expect(clippy::as_conversions, reason = "a privilege level is below 4")]
     const fn new(index: u16, ring: Ring) -> Self {
         Self(index << 3 | ring.number() as u16)
+    }
+
+    /// That of a slot for thread-local storage.
+    #[expect(clippy::as_conversions, reason = "an index below 10")]
+    pub(crate) const fn tls(slot: u32) -> Self {
+        Self::new(FIRST_TLS.wrapping_add(slot) as u16, Ring::User)
     }
 
     pub(crate) const fn bits(self) -> u16 {
@@ -53,10 +59,30 @@ impl Selector {
     }
 }
 
-/// Slots for thread-local storage.
-pub(crate) const TLS_SLOTS: usize = 3;
+/// The TLS slot that a selector names, `Some(None)` for one that is null or the flat data segment of ring 3. `None`
+/// for any other: a program may not have it.
+pub(crate) const fn user_selector_slot(selector: u16) -> Option<Option<usize>> {
+    // Bits 0 and 1 are the privilege asked for; bit 2 is the local table, which is empty.
+    const INDEX: u32 = 3;
+    let entry = widened(selector) >> 2;
+    if entry == 0 || entry == widened(Selector::USER_DATA.0) >> 2 {
+        return Some(None);
+    }
+    let slot = (entry >> (INDEX - 2)).wrapping_sub(FIRST_TLS);
+    if entry & 1 == 0 && slot < TLS_SLOTS { Some(Some(widen(slot))) } else { None }
+}
+
+#[expect(clippy::as_conversions, reason = "a u16 becomes wider")]
+const fn widened(selector: u16) -> u32 {
+    selector as u32
+}
+
+/// How many segments for thread-local storage a thread has.
+pub const TLS_SLOTS: u32 = 3;
+/// The index of the first of their slots in the GDT.
+pub(crate) const FIRST_TLS: u32 = 7;
 /// Entries of the GDT.
-pub(crate) const GDT_ENTRIES: usize = 7 + TLS_SLOTS;
+pub(crate) const GDT_ENTRIES: usize = widen(FIRST_TLS) + widen(TLS_SLOTS);
 
 /// P of a segment or a gate.
 const PRESENT: u64 = 1 << 47;
@@ -91,9 +117,9 @@ impl Contents {
 }
 
 /// An entry of the GDT.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(transparent)]
-pub(crate) struct Descriptor(u64);
+pub struct Descriptor(u64);
 
 impl Descriptor {
     pub(crate) const NULL: Self = Self(0);
@@ -109,6 +135,40 @@ impl Descriptor {
                 | ring.number() << DPL
                 | contents.kind() << TYPE,
         )
+    }
+
+    /// A segment for thread-local storage: writable data of ring 3, whatever `segment` says.
+    #[expect(clippy::as_conversions, reason = "u32 becomes wider")]
+    pub(crate) const fn tls(segment: TlsSegment) -> Self {
+        let (last, granularity) = match segment.limit {
+            TlsLimit::Bytes(last) => (last as u64, 0),
+            TlsLimit::Pages(last) => (last as u64, PAGES),
+        };
+        let base = segment.base as u64;
+        Self(
+            last & 0xffff
+                | (last & 0xf_0000) << 32
+                | (base & 0xff_ffff) << 16
+                | (base >> 24) << 56
+                | granularity
+                | BITS_32
+                | PRESENT
+                | CODE_OR_DATA
+                | Ring::User.number() << DPL
+                | Contents::Data.kind() << TYPE,
+        )
+    }
+
+    /// Its low and its high word.
+    #[expect(clippy::as_conversions, reason = "the halves are what is wanted")]
+    pub(crate) const fn halves(self) -> (u32, u32) {
+        (self.0 as u32, (self.0 >> 32) as u32)
+    }
+
+    /// What [`halves`](Self::halves) gave.
+    #[expect(clippy::as_conversions, reason = "u32 becomes wider")]
+    pub(crate) const fn from_halves(low: u32, high: u32) -> Self {
+        Self(low as u64 | (high as u64) << 32)
     }
 
     /// The task state at `base`, not busy, for ring 0 alone.

@@ -30,7 +30,7 @@ pub(crate) fn dispatch<M: Machine>(machine: &M, saved: &mut Saved, outer: OuterS
 }
 
 /// Serves an interrupt by `line`: handler, end of interrupt, and the hook at the tail of the outermost one.
-fn interrupt<M: Machine>(machine: &M, line: Line, frame: &TrapFrame<'_>) {
+pub(crate) fn interrupt<M: Machine>(machine: &M, line: Line, frame: &TrapFrame<'_>) {
     let handlers = machine.handlers();
     if handlers.lines.is_spurious(machine, line) {
         return;
@@ -47,7 +47,7 @@ fn interrupt<M: Machine>(machine: &M, line: Line, frame: &TrapFrame<'_>) {
 
 /// An exception that nobody handles: whatever brought it about would do so again.
 #[cold]
-fn unhandled<M: Machine>(machine: &M, frame: &TrapFrame<'_>) -> ! {
+pub(crate) fn unhandled<M: Machine>(machine: &M, frame: &TrapFrame<'_>) -> ! {
     machine.report(format_args!("{frame}"));
     machine.stop("an exception has no handler")
 }

@@ -1,7 +1,9 @@
 //! What was interrupted.
 
+use super::descriptor::Selector;
 use super::vector::{ErrorCode, Exception, Vector};
 use crate::address::VirtAddr;
+use crate::context::{UserContext, UserTrap};
 use core::fmt;
 
 /// What stands on the stack when a stub calls `trap`, lowest address first: what the stub pushed last.
@@ -49,6 +51,7 @@ pub(crate) struct OuterStack {
 
 /// The general registers.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[repr(C)]
 #[expect(missing_docs, reason = "registers have no other names")]
 pub struct Registers {
     pub eax: u32,
@@ -127,6 +130,43 @@ impl<'t> TrapFrame<'t> {
         let Saved { edi, esi, ebp, ebx, edx, ecx, eax, esp, .. } = *self.saved;
         let esp = if self.is_from_user() { self.outer.esp } else { esp.wrapping_add(Saved::ABOVE) };
         Registers { eax, ebx, ecx, edx, esi, edi, ebp, esp }
+    }
+}
+
+/// A user program that was interrupted, as a [`TrapFrame`] wants it.
+pub(crate) struct Interrupted {
+    saved: Saved,
+    outer: OuterStack,
+    fault: VirtAddr,
+}
+
+impl Interrupted {
+    /// The program in `context`, interrupted by `trap`; `fault` is CR2.
+    pub(crate) fn of_user(trap: UserTrap, context: &UserContext, fault: VirtAddr) -> Self {
+        let UserContext { registers, instruction, flags, ds, es, .. } = *context;
+        let Registers { eax, ebx, ecx, edx, esi, edi, ebp, esp } = registers;
+        let saved = Saved {
+            es: es.into(),
+            ds: ds.into(),
+            edi,
+            esi,
+            ebp,
+            esp,
+            ebx,
+            edx,
+            ecx,
+            eax,
+            vector: trap.vector,
+            error_code: trap.error_code,
+            eip: instruction,
+            cs: Selector::USER_CODE.bits().into(),
+            eflags: flags,
+        };
+        Self { saved, outer: OuterStack { esp, ss: Selector::USER_DATA.bits().into() }, fault }
+    }
+
+    pub(crate) const fn frame(&self) -> TrapFrame<'_> {
+        TrapFrame::new(&self.saved, self.outer, self.fault.get())
     }
 }
 

@@ -5,9 +5,11 @@ use super::lines::Lines;
 use super::quiet::Locked;
 use super::vector::Vector;
 use crate::address::widen;
+use crate::context::FpPolicy;
 use crate::machine::{Cpu, Machine};
+use crate::violation::Violation;
 use core::fmt;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// What runs when its vector is used: on the CPU that was interrupted, with interrupts off.
 ///
@@ -20,9 +22,13 @@ pub type Preempt = &'static (dyn Fn() + Sync);
 const VECTORS: usize = widen(Vector::COUNT);
 const CPUS: usize = widen(Cpu::LIMIT);
 
+/// What one borrow of per-CPU data counts.
+const BORROW: u32 = 1 << 16;
+
 /// What a CPU is in the middle of.
 struct Nesting {
-    /// Handlers that run on it, one inside the other.
+    /// Handlers that run on it, one inside the other, and in multiples of [`BORROW`] borrows of per-CPU data:
+    /// while this is not zero, what is refused in handlers is refused.
     depth: AtomicU32,
     /// [`NoPreempt`](super::NoPreempt) guards on it.
     no_preempt: AtomicU32,
@@ -39,6 +45,7 @@ pub struct Handlers {
     pub(crate) lines: Lines,
     /// Held while several accesses to the timer belong together.
     pub(crate) timer: Locked<()>,
+    eager_fp: AtomicBool,
     /// Software interrupts without a handler.
     stray: AtomicU32,
     /// Debug exceptions in the kernel.
@@ -77,6 +84,7 @@ impl Handlers {
             preempt: Locked::new(None),
             lines: Lines::new(),
             timer: Locked::new(()),
+            eager_fp: AtomicBool::new(false),
             stray: AtomicU32::new(0),
             debug: AtomicU32::new(0),
             nmis: AtomicU32::new(0),
@@ -121,10 +129,49 @@ impl Handlers {
         was_full
     }
 
-    /// How many handlers run on `cpu`, one inside the other.
+    /// Whether neither a handler runs on `cpu` nor per-CPU data is borrowed there.
     #[inline(always)]
-    pub(crate) fn depth(&self, cpu: Cpu) -> u32 {
-        self.nesting(cpu).map_or(0, |nesting| nesting.depth.load(Ordering::Relaxed))
+    pub(crate) fn is_outside(&self, cpu: Cpu) -> bool {
+        self.nesting(cpu).is_none_or(|nesting| nesting.depth.load(Ordering::Relaxed) == 0)
+    }
+
+    /// How many handlers run on `cpu`, one inside the other.
+    #[cfg(test)]
+    pub(super) fn handlers_on(&self, cpu: Cpu) -> u32 {
+        self.nesting(cpu).map_or(0, |nesting| nesting.depth.load(Ordering::Relaxed) % BORROW)
+    }
+
+    /// Why not, if [`is_outside`](Self::is_outside) says so.
+    #[cold]
+    pub(crate) fn why_not_outside(&self, cpu: Cpu) -> Violation {
+        let depth = self.nesting(cpu).map_or(0, |nesting| nesting.depth.load(Ordering::Relaxed));
+        match depth % BORROW {
+            0 => Violation::PerCpuBorrowed(depth / BORROW),
+            handlers => Violation::InHandler(handlers),
+        }
+    }
+
+    /// One borrow of per-CPU data more on `cpu`. A handler takes back what it adds, so it may come in between.
+    pub(crate) fn begin_borrow(&self, cpu: Cpu) {
+        if let Some(nesting) = self.nesting(cpu) {
+            nesting.depth.fetch_add(BORROW, Ordering::Relaxed);
+        }
+    }
+
+    /// One less.
+    pub(crate) fn end_borrow(&self, cpu: Cpu) {
+        if let Some(nesting) = self.nesting(cpu) {
+            nesting.depth.fetch_sub(BORROW, Ordering::Relaxed);
+        }
+    }
+
+    /// When floating-point states are loaded.
+    pub(crate) fn fp_policy(&self) -> FpPolicy {
+        if self.eager_fp.load(Ordering::Relaxed) { FpPolicy::Eager } else { FpPolicy::Lazy }
+    }
+
+    pub(crate) fn set_fp_policy(&self, policy: FpPolicy) {
+        self.eager_fp.store(policy == FpPolicy::Eager, Ordering::Relaxed);
     }
 
     /// Calls the handler of the frame's vector, one level deeper; `false` if there is none. Interrupts
@@ -211,6 +258,7 @@ impl Handlers {
             preempt: Locked::new(self.preempt.peek()),
             lines: self.lines.duplicate(),
             timer: Locked::new(()),
+            eager_fp: AtomicBool::new(self.eager_fp.load(Ordering::Relaxed)),
             stray: copied(&self.stray),
             debug: copied(&self.debug),
             nmis: copied(&self.nmis),
@@ -240,6 +288,7 @@ impl Handlers {
             }
         }
         self.lines.digest().hash(&mut hasher);
+        self.eager_fp.load(Ordering::Relaxed).hash(&mut hasher);
         hasher.finish()
     }
 }

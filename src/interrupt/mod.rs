@@ -15,7 +15,10 @@
 //! | [`Interrupts`] | the calls | `calls` |
 
 mod calls;
-#[cfg(any(test, all(target_arch = "x86", target_os = "none")))]
+#[cfg_attr(
+    not(any(test, all(target_arch = "x86", target_os = "none"))),
+    allow(dead_code, reason = "on a host only the segments of user programs are wanted")
+)]
 pub(crate) mod descriptor;
 pub(crate) mod dispatch;
 #[cfg(all(test, feature = "emulated"))]

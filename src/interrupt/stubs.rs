@@ -21,6 +21,9 @@
 //!   gate: the CPU saves all registers in the TSS and begins at [`double_fault_entry`] with a stack, a CR3
 //!   and segments of its own. It never returns.
 //!
+//! What came from **ring 3** leaves all of these ways after `pushal`, by [`ring3::leave`]: it returns to whoever
+//! entered ring 3. So what follows is about ring 0 alone.
+//!
 //! All gates are interrupt gates, so IF is clear from the first instruction on, and TF, NT, RF and VM with
 //! it. What a gate does not clear the common part does, by loading EFLAGS with nothing set: DF, which Rust
 //! code wants clear, and AC, which opens user pages to ring 0 where SMAP is on. And it loads DS and ES,
@@ -42,7 +45,7 @@ use super::vector::{Exception, Vector};
 use crate::address::{FrameRange, Page, VirtAddr};
 use crate::layout::DirectMap;
 use crate::machine::I386;
-use crate::machine::i386::{HANDLERS, registers, tables::address};
+use crate::machine::i386::{HANDLERS, registers, ring3, tables::address, user_copy};
 use crate::mmu::TwoLevel;
 use core::arch::{global_asm, naked_asm};
 
@@ -105,6 +108,9 @@ pub(super) fn stub(vector: Vector) -> VirtAddr {
     VirtAddr::new(address(&raw const sva_os_stubs).get().wrapping_add(offset))
 }
 
+/// Bytes from what `pushal` pushed last to CS: EDI to EAX, vector, error code, EIP.
+const CS: usize = 4 * (8 + 2 + 1);
+
 /// Completes [`Saved`], calls [`trap`] with it and resumes what was interrupted.
 ///
 /// EBX is the stack pointer meanwhile: the callee keeps it. The ABI wants ESP on a multiple of 16 where a
@@ -113,6 +119,8 @@ pub(super) fn stub(vector: Vector) -> VirtAddr {
 unsafe extern "C" fn common() {
     naked_asm!(
         "pushal",
+        "testb $3, {cs}(%esp)",
+        "jnz {leave}",
         "pushl %ds",
         "pushl %es",
         "movl ${data}, %eax",
@@ -133,6 +141,8 @@ unsafe extern "C" fn common() {
         "iretl",
         data = const Selector::KERNEL_DATA.bits(),
         flags = const NO_FLAGS,
+        cs = const CS,
+        leave = sym ring3::leave,
         trap = sym trap,
         options(att_syntax),
     )
@@ -148,18 +158,16 @@ unsafe extern "C" fn trap(saved: *mut Saved) {
     let fault = registers::fault_address().get();
     // SAFETY: the caller's.
     let saved = unsafe { &mut *saved };
-    let outer = if saved.is_from_user() {
-        let above: *const OuterStack = (&raw const *saved).wrapping_add(1).cast();
-        // SAFETY: coming from ring 3 the CPU pushed two words before those of `Saved`.
-        unsafe { above.read() }
-    } else {
-        OuterStack::default()
-    };
+    if saved.vector == u32::from(Exception::PageFault.vector())
+        && user_copy::recover(saved, VirtAddr::new(fault))
+    {
+        return;
+    }
     const NOTHING: DirectMap = DirectMap { first: Page::ZERO, frames: FrameRange::EMPTY };
     // SAFETY: `dispatch` reads and writes no RAM by physical address, so no direct map is needed, and
     // the mode does not matter.
     let machine = unsafe { I386::<TwoLevel>::new(&NOTHING) };
-    dispatch(&machine, saved, outer, fault);
+    dispatch(&machine, saved, OuterStack::default(), fault);
 }
 
 /// Where the task of the double fault begins: on its own stack, to which the CPU has pushed the error code.

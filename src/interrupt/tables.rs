@@ -5,7 +5,7 @@
 //! task gate of the double fault ends in a triple fault. Nothing writes to the IDT once it is loaded: it has
 //! a page of its own, which init maps read-only.
 
-use super::descriptor::{Descriptor, GDT_ENTRIES, Gate, TaskState, gdt};
+use super::descriptor::{Descriptor, FIRST_TLS, GDT_ENTRIES, Gate, TLS_SLOTS, TaskState, gdt};
 use super::report::DoubleFault;
 use super::stubs;
 use super::vector::Vector;
@@ -18,7 +18,7 @@ use static_assertions::const_assert;
 
 /// Memory of the library that the CPU reads, and partly writes.
 #[repr(transparent)]
-struct Shared<T>(UnsafeCell<T>);
+pub(crate) struct Shared<T>(UnsafeCell<T>);
 
 // SAFETY: only `load` writes it, whose caller is alone; after that only the CPU does, and what reads it
 // then is the last thing that runs.
@@ -54,7 +54,7 @@ const_assert!(size_of::<IdtPage>() == widen(FRAME_BYTES));
 /// Does not cross a page, since its size is not more than its alignment: during a task switch the CPU
 /// takes a task state as contiguous in physical memory (Intel SDM vol. 3, 7.2.1).
 #[repr(C, align(128))]
-struct OnOnePage<T>(T);
+pub(crate) struct OnOnePage<T>(T);
 const_assert!(size_of::<OnOnePage<TaskState>>() == 128);
 const_assert!(size_of::<OnOnePage<[Descriptor; GDT_ENTRIES]>>() == 128);
 
@@ -65,7 +65,7 @@ const STACK_BYTES: u32 = 8192;
 static IDT: Shared<IdtPage> = Shared::new(IdtPage { gates: [Gate::ABSENT; VECTORS] });
 static GDT: Shared<OnOnePage<[Descriptor; GDT_ENTRIES]>> =
     Shared::new(OnOnePage([Descriptor::NULL; GDT_ENTRIES]));
-static TASK: Shared<OnOnePage<TaskState>> = Shared::new(OnOnePage(TaskState::of_cpu()));
+pub(crate) static TASK: Shared<OnOnePage<TaskState>> = Shared::new(OnOnePage(TaskState::of_cpu()));
 static DOUBLE_FAULT: Shared<OnOnePage<TaskState>> = Shared::new(OnOnePage(TaskState::of_cpu()));
 static DOUBLE_FAULT_STACK: Shared<Stack> = Shared::new(Stack([0; widen(STACK_BYTES)]));
 
@@ -113,6 +113,20 @@ pub(crate) unsafe fn load(root: PhysAddr) {
     unsafe { leaf::load_idt(IDT.address(), limit_of::<[Gate; VECTORS]>()) }
     // SAFETY: the GDT was just written, so the descriptor is not busy; the task state is a static.
     unsafe { leaf::load_task() }
+}
+
+/// Writes the descriptor of a TLS slot of this CPU.
+///
+/// # Safety
+///
+/// It is a data segment of ring 3, or null. Interrupts are off.
+pub(crate) unsafe fn set_tls(slot: u32, segment: Descriptor) {
+    if slot < TLS_SLOTS {
+        let place = GDT.0.get().cast::<Descriptor>().wrapping_add(widen(FIRST_TLS.wrapping_add(slot)));
+        // SAFETY: an entry of the table, which the CPU reads only when it loads a selector, and writes never: its
+        // accessed bit is set. Only this CPU uses the table, and its kernel no such selector.
+        unsafe { place.write_volatile(segment) }
+    }
 }
 
 /// What the task of the double fault does: it says what the CPU was doing, and stops the machine.

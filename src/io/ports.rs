@@ -26,6 +26,7 @@ use core::marker::PhantomData;
 /// #     image: &[Segment { first: page(0xc0001), frames: text, role: Role::Text }],
 /// #     user: PageRange::new(page(0), 0xc0000).unwrap(),
 /// #     direct_map: DirectMap { first: page(0xc0000), frames: FrameRange::new(frame(0), 64).unwrap() },
+/// #     stacks: PageRange::EMPTY,
 /// #     in_use: &[],
 /// # };
 /// # let sva = sva_os::Sva::emulate(Emulated::<Pae>::new(&Config::new(64, 1)), &layout, &ram).unwrap();

@@ -25,6 +25,7 @@ pub(crate) struct Owned {
     pub(crate) image: Vec<Segment>,
     pub(crate) user: (u32, u32),
     pub(crate) direct_map: (u32, u32, u32),
+    pub(crate) stacks: (u32, u32),
 }
 
 impl Owned {
@@ -38,6 +39,7 @@ impl Owned {
                 first: Page::new(page)?,
                 frames: FrameRange::new(Frame::new(frame)?, count)?,
             },
+            stacks: PageRange::new(Page::new(self.stacks.0)?, self.stacks.1)?,
             in_use: &[],
         };
         Some(run(&layout))
@@ -64,6 +66,7 @@ pub(crate) fn sound() -> Owned {
         ],
         user: (0, 0xc_0000),
         direct_map: (0xc_0000, 0, 64),
+        stacks: (0, 0),
     }
 }
 
@@ -329,7 +332,7 @@ pub(crate) fn any_layout() -> impl Strategy<Value = Owned> {
             image.push(segment(at, first, count, role));
         }
         let direct = if apart { other } else { base };
-        Owned { image, user, direct_map: (direct, 0, count) }
+        Owned { image, user, direct_map: (direct, 0, count), stacks: (0, 0) }
     })
 }
 

@@ -14,9 +14,11 @@
 
 #![allow(clippy::panic, reason = "test equipment: a panic is how it reports a bug")]
 
-use super::{Cpu, Machine, Word, native::Reached, sealed::Sealed};
-use crate::address::{FRAME_BYTES, FRAME_LIMIT, Frame, FrameRange, Page, PhysAddr, widen};
+use super::{Context, Cpu, Machine, Word, native::Reached, sealed::Sealed};
+use crate::address::{FRAME_BYTES, FRAME_LIMIT, Frame, FrameRange, Page, PhysAddr, VirtAddr, widen};
+use crate::context::{Entry, Top, UserContext, UserTrap};
 use crate::interrupt::Handlers;
+use crate::interrupt::descriptor::Descriptor;
 use crate::io::{Claims, Register};
 use crate::layout::Layout;
 use crate::memory_map::{MemoryMap, Region, Usage};
@@ -113,6 +115,61 @@ unsafe impl<P: PagingMode> Reached for Bare<P> {
     }
 }
 
+/// Nothing to run: its layouts have no window for stacks, and no page is mapped for users.
+impl<P: PagingMode> Context for Bare<P> {
+    unsafe fn prepare(&self, _top: Top, _entry: impl Entry) -> u32 {
+        panic!("no threads")
+    }
+
+    unsafe fn discard(&self, _top: Top, _stack_pointer: u32) {}
+
+    unsafe fn switch(&self, _sva: &Sva<Self>, _save: PhysAddr, _next: u32) {
+        panic!("no threads")
+    }
+
+    unsafe fn enter_user(&self, _context: &mut UserContext) -> UserTrap {
+        panic!("no programs")
+    }
+
+    unsafe fn load_thread_selectors(&self, _fs: u16, _gs: u16) {}
+
+    unsafe fn set_tls(&self, _slot: u32, _segment: Descriptor) {}
+
+    fn fault_address(&self) -> VirtAddr {
+        VirtAddr::new(0)
+    }
+
+    fn has_fp(&self) -> bool {
+        false
+    }
+
+    fn open_fp(&self) {}
+
+    fn close_fp(&self) {}
+
+    unsafe fn store_fp(&self, _at: PhysAddr) {}
+
+    unsafe fn load_fp(&self, _at: PhysAddr) {}
+
+    unsafe fn begin_fp(&self, _at: PhysAddr) {}
+
+    unsafe fn copy_from_user(&self, _from: VirtAddr, _to: &mut [u8]) -> u32 {
+        0
+    }
+
+    unsafe fn copy_to_user(&self, _to: VirtAddr, _from: &[u8]) -> u32 {
+        0
+    }
+
+    unsafe fn zero_user(&self, _to: VirtAddr, _length: u32) -> u32 {
+        0
+    }
+
+    unsafe fn copy_str_from_user(&self, _from: VirtAddr, _to: &mut [u8]) -> (u32, bool) {
+        (0, false)
+    }
+}
+
 impl<P: PagingMode> Machine for Bare<P> {
     type Mode = P;
 
@@ -157,6 +214,8 @@ impl<P: PagingMode> Machine for Bare<P> {
         self.registers().flags.set(INTERRUPT_FLAG);
     }
 
+    unsafe fn wait(&self) {}
+
     unsafe fn interrupt(&self, cpu: Cpu, _run: &dyn Fn()) {
         panic!("there is no CPU {}", cpu.number());
     }
@@ -192,6 +251,11 @@ impl<P: PagingMode> Machine for Bare<P> {
     unsafe fn copy_in(&self, to: PhysAddr, from: &[u8]) {
         // SAFETY: as in `copy_out`.
         unsafe { ptr::copy_nonoverlapping(from.as_ptr(), self.at(to), from.len()) }
+    }
+
+    unsafe fn copy_frame(&self, from: Frame, to: Frame) {
+        // SAFETY: two frames of RAM, by the caller.
+        unsafe { ptr::copy(self.at(from.start()), self.at(to.start()), FRAME) }
     }
 
     unsafe fn lend(&self, frames: FrameRange) -> *mut [MaybeUninit<u8>] {

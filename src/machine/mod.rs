@@ -1,6 +1,7 @@
 //! The one door to hardware.
 //!
-//! [`Memory`] is RAM by physical address, [`Machine`] the CPUs and devices around it. Both are
+//! [`Memory`] is RAM by physical address, [`Context`] what threads and programs have of a CPU,
+//! [`Machine`] the CPUs and devices around them. All are
 //! sealed and their methods are `unsafe`: safe code reaches a machine only through the
 //! intrinsics. Everything that checks is generic over them, so the code that runs on hardware is,
 //! monomorphised, the code that the model tests drive.
@@ -22,8 +23,11 @@ pub use emulated::Emulated;
 pub mod i386;
 #[cfg(all(target_arch = "x86", target_os = "none"))]
 pub use i386::I386;
+mod context;
 #[cfg(any(feature = "emulated", all(target_arch = "x86", target_os = "none")))]
 mod native;
+
+pub use context::Context;
 
 pub(crate) mod sealed {
     /// Keeps [`Memory`](super::Memory), [`Machine`](super::Machine) and
@@ -120,7 +124,7 @@ pub trait Memory: sealed::Sealed {
 ///
 /// The method's own words; where it reads or writes memory, also the list of [`Memory`].
 #[expect(clippy::missing_safety_doc, reason = "each method says in its first lines what it asks")]
-pub trait Machine: Memory {
+pub trait Machine: Memory + Context {
     /// The paging mode that its CPUs run in.
     type Mode: PagingMode;
 
@@ -132,6 +136,11 @@ pub trait Machine: Memory {
 
     /// Clears IF on this CPU and says whether it was set.
     fn interrupts_off(&self) -> bool;
+
+    /// Waits for an interrupt with IF set; clears IF.
+    ///
+    /// Only while no handler runs on this CPU.
+    unsafe fn wait(&self);
 
     /// Sets IF on this CPU.
     ///
@@ -172,6 +181,9 @@ pub trait Machine: Memory {
 
     /// Copies `from` to the bytes from `to` on. They do not pass the end of their frame.
     unsafe fn copy_in(&self, to: PhysAddr, from: &[u8]);
+
+    /// Copies all bytes of frame `from` to frame `to`.
+    unsafe fn copy_frame(&self, from: Frame, to: Frame);
 
     /// The memory of `frames` as Rust sees it, to be borrowed as long as the frames are held.
     ///

@@ -5,6 +5,7 @@
 
 use super::mode::{Geometry, Half, PagingMode, Rights};
 use crate::address::{Frame, FrameRange, Page, PageRange};
+use crate::context::threads::Threads;
 use crate::frame::Kind;
 use crate::frame::table::Frames;
 use crate::layout::{DirectMap, Layout, Role, Segment, Segments};
@@ -17,6 +18,10 @@ pub(crate) struct KernelHalf {
     pub(crate) segments: Segments,
     pub(crate) direct_map: DirectMap,
     pub(crate) user: PageRange,
+    /// What stands in the window for stacks.
+    pub(crate) threads: Threads,
+    /// That window, before the threads have a place.
+    pub(crate) stacks: PageRange,
     /// A frame of the image's variables that is read-only all the same: the page of the IDT.
     pub(crate) constant: Option<Frame>,
     /// The sealed root: this half, and no user entry.
@@ -54,6 +59,8 @@ impl KernelHalf {
             segments: Segments::new(layout.image)?,
             direct_map: layout.direct_map,
             user: layout.user,
+            threads: Threads::NONE,
+            stacks: layout.stacks,
             constant: None,
             root: Frame::ZERO,
             tables: FrameRange::EMPTY,
@@ -74,6 +81,7 @@ impl KernelHalf {
             .iter()
             .filter_map(|segment| segment.pages())
             .chain(direct)
+            .chain([self.stacks])
             .any(|part| part.overlaps(pages))
     }
 
@@ -106,6 +114,10 @@ impl KernelHalf {
     fn leaf(&self, frames: Frames, ram: &impl Memory, page: Page) -> Expected {
         if self.user.contains(page) || Layout::is_guard(&self.segments, page) {
             return Expected::Empty;
+        }
+        if self.stacks.contains(page) {
+            let frame = self.threads.frame_under(ram, page);
+            return frame.map_or(Expected::Empty, |frame| Expected::Leaf(frame, Rights::ReadWrite));
         }
         for segment in self.segments.iter() {
             let index = page.number().wrapping_sub(segment.first.number());

@@ -15,7 +15,9 @@ pub(crate) struct Loaded {
 
 // They lie behind the clock in the same frame.
 const OFFSET: u32 = 4 * (1 + Cpu::LIMIT);
-const_assert!(OFFSET + 4 * Cpu::LIMIT <= FRAME_BYTES);
+/// The first byte of the frame behind them.
+pub(crate) const END: u32 = OFFSET + 4 * Cpu::LIMIT;
+const_assert!(END <= FRAME_BYTES);
 
 impl Loaded {
     /// The records in the frame at `base`.
@@ -23,7 +25,7 @@ impl Loaded {
     /// # Safety
     ///
     /// 1. `base` is the start of a frame of RAM.
-    /// 2. Nothing but these records and the [`Clock`](super::clock::Clock) writes it from now on.
+    /// 2. Nothing but these records and the [`Clock`](super::clock::Clock) writes it up to `END` from now on.
     pub(crate) const unsafe fn new(base: PhysAddr) -> Self {
         Self { base }
     }

@@ -22,7 +22,7 @@ impl<M: Machine> Sva<M> {
     ///
     /// [`NotARoot`](Violation::NotARoot), [`TooManyMappings`](Violation::TooManyMappings),
     /// [`NoSuchFrame`](Violation::NoSuchFrame), [`FrameBusy`](Violation::FrameBusy),
-    /// [`InHandler`](Violation::InHandler).
+    /// [`InHandler`](Violation::InHandler), [`PerCpuBorrowed`](Violation::PerCpuBorrowed).
     ///
     /// # Checks
     ///
@@ -32,33 +32,39 @@ impl<M: Machine> Sva<M> {
     #[doc(alias = "sva_mm_load_pgtable")]
     pub fn load_root(&self, root: Frame) -> Result<(), Violation> {
         self.intrinsic(|| {
-            if cfg!(sva_os_unchecked) {
-                // SAFETY: nothing vouches for it in this build.
-                unsafe { self.machine.load_root(root) }
-                return Ok(());
-            }
             check_outside_handlers(&self.machine)?;
-            let held = self.hold_root(root, Uses::LOAD)?;
-            let old = self.machine.root();
-            let time = self.clock.tick(&self.machine);
-            // SAFETY: `root` is a root, sealed or held; what is held is kept for this CPU below.
-            unsafe { self.machine.load_root(root) }
-            self.clock.publish(&self.machine, self.machine.cpu(), time);
-            self.loaded.set(&self.machine, self.machine.cpu(), root);
-            if let Some(held) = held {
-                held.keep();
-            }
-            if old != self.half.root {
-                self.release(self.place(old), Uses::LOAD);
-            }
-            self.renew(time);
-            Ok(())
+            self.change_root(root)
         })
+    }
+
+    /// Loads `root`, which is held as long as it is loaded. Interrupts are off, no handler runs here.
+    #[inline(always)]
+    pub(crate) fn change_root(&self, root: Frame) -> Result<(), Violation> {
+        if cfg!(sva_os_unchecked) {
+            // SAFETY: nothing vouches for it in this build.
+            unsafe { self.machine.load_root(root) }
+            return Ok(());
+        }
+        let held = self.hold_root(root, Uses::LOAD)?;
+        let old = self.machine.root();
+        let time = self.clock.tick(&self.machine);
+        // SAFETY: `root` is a root, sealed or held; what is held is kept for this CPU below.
+        unsafe { self.machine.load_root(root) }
+        self.clock.publish(&self.machine, self.machine.cpu(), time);
+        self.loaded.set(&self.machine, self.machine.cpu(), root);
+        if let Some(held) = held {
+            held.keep();
+        }
+        if old != self.half.root {
+            self.release(self.place(old), Uses::LOAD);
+        }
+        self.renew(time);
+        Ok(())
     }
 
     /// Holds `root`, or nothing if it is the sealed one, which needs no holding.
     #[inline(always)]
-    fn hold_root(&self, root: Frame, uses: Uses) -> Result<Option<Held<'_, M>>, Violation> {
+    pub(crate) fn hold_root(&self, root: Frame, uses: Uses) -> Result<Option<Held<'_, M>>, Violation> {
         if root == self.half.root { Ok(None) } else { self.acquire(root, Kind::Root, uses).map(Some) }
     }
 

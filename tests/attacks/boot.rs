@@ -7,7 +7,7 @@ use crate::common::world::{
 use crate::hardware::{all_pages, isolated};
 use crate::stage::{Machine, RAM, Stage, cpu, cpus, raw_entry, sound};
 use std::collections::BTreeMap;
-use sva_os::address::{Frame, Page};
+use sva_os::address::{Frame, Page, PageRange};
 use sva_os::frame::Kind;
 use sva_os::layout::{DirectMap, InUse, Layout};
 use sva_os::mmu::{Geometry, PagingMode};
@@ -75,6 +75,7 @@ attacks! {
             image: &image(place),
             user: pages(place.user()),
             direct_map: DirectMap { first: page(place.first_page()), frames: frames((0, RAM)) },
+            stacks: PageRange::EMPTY,
             in_use: &[InUse::Heap(frames(HEAP)), InUse::Kept(frames(KEPT))],
         };
         let loaded = copy.root_of(cpu(0)).start();
@@ -93,6 +94,7 @@ attacks! {
             image: &image(place),
             user: pages(place.user()),
             direct_map: DirectMap { first: page(place.first_page()), frames: frames((0, RAM)) },
+            stacks: PageRange::EMPTY,
             in_use: &[],
         };
         let again = Sva::emulate(copy, &layout, &memory_map(RAM));

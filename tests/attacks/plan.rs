@@ -22,6 +22,7 @@ pub(crate) struct Plan {
     pub(crate) image: Vec<Segment>,
     pub(crate) user: PageRange,
     pub(crate) direct_map: DirectMap,
+    pub(crate) stacks: PageRange,
     pub(crate) in_use: Vec<InUse>,
 }
 
@@ -49,13 +50,15 @@ impl Plan {
             image: image(Place::HighHalf).to_vec(),
             user: pages((0, BASE)),
             direct_map: DirectMap { first: page(BASE), frames: frames((0, RAM)) },
+            stacks: PageRange::EMPTY,
             in_use: vec![InUse::Heap(frames(HEAP)), InUse::Kept(frames(KEPT))],
         }
     }
 
     pub(crate) fn init<P: PagingMode>(&self) -> Result<Machine<P>, Violation> {
-        let layout =
-            Layout { image: &self.image, user: self.user, direct_map: self.direct_map, in_use: &self.in_use };
+        let Self { image, user, direct_map, stacks, in_use, .. } = self;
+        let (user, direct_map, stacks) = (*user, *direct_map, *stacks);
+        let layout = Layout { image, user, direct_map, stacks, in_use };
         Sva::emulate(Emulated::<P>::new(&Config::new(self.ram, 1)), &layout, &self.map)
     }
 }

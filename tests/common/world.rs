@@ -128,6 +128,7 @@ pub(crate) fn take_over<P: PagingMode>(
         image: &image(place),
         user: pages(place.user()),
         direct_map: DirectMap { first: page(place.first_page()), frames: frames((0, ram_frames)) },
+        stacks: PageRange::EMPTY,
         in_use: &[InUse::Heap(frames(HEAP)), InUse::Kept(frames(KEPT))],
     };
     Sva::emulate(machine, &layout, &memory_map(ram_frames)).expect("a sound layout")

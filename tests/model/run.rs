@@ -274,6 +274,7 @@ impl<P: PagingMode> Run<'_, P> {
             tables: kinds(&[Kind::Table1, Kind::Table2, Kind::Table3]),
             roots: kinds(&[Kind::Root]),
             free: kinds(&[Kind::Free]),
+            stacks: 0,
         };
         if *summary == wanted {
             Ok(())

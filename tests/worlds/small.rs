@@ -59,6 +59,7 @@ pub(crate) fn small_world<P: PagingMode>(cpus: u32, stage: u32) -> World<P> {
         image: &[text],
         user: PageRange::new(page(0), KERNEL).expect("pages below 4 GiB"),
         direct_map: DirectMap { first: page(KERNEL), frames: range(0, frames) },
+        stacks: PageRange::EMPTY,
         in_use: &[],
     };
     let machine = Emulated::<P>::new(&Config::new(frames, cpus));

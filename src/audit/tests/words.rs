@@ -84,18 +84,12 @@ fn kinds<P: PagingMode>() {
     let firmware = sva.word_at(frame(12));
     assert_eq!(sva.finds_with(firmware, Kind::Free.bits()), Some(Finding::KernelHalf(leaves, 12)));
     // What never is sealed, and what always is.
-    for kind in [
-        Kind::Heap,
-        Kind::Image,
-        Kind::Code,
-        Kind::Kept,
-        Kind::Stack,
-        Kind::Monitor,
-        Kind::Descriptor,
-        Kind::KernelTable,
-    ] {
+    for kind in
+        [Kind::Heap, Kind::Image, Kind::Code, Kind::Kept, Kind::Monitor, Kind::Descriptor, Kind::KernelTable]
+    {
         assert_eq!(with_kind(FREE, kind), Some(Finding::Word(frame(FREE))), "{kind:?}");
     }
+    assert_eq!(with_kind(FREE, Kind::Stack), Some(Finding::Stacks(1)));
     for kind in [Kind::Free, Kind::UserData, Kind::Dma, Kind::Root, Kind::Table1] {
         assert_eq!(with_kind(GRANTED, kind), Some(Finding::Word(frame(GRANTED))), "{kind:?}");
     }

@@ -1,13 +1,17 @@
 //! Two CPUs on a dozen words of RAM.
 
-use crate::address::{FRAME_BYTES, Frame, FrameRange, Page, PageRange, PhysAddr};
+use crate::address::{FRAME_BYTES, Frame, FrameRange, Page, PageRange, PhysAddr, VirtAddr};
+use crate::context::processor::Processors;
+use crate::context::threads::Threads;
+use crate::context::{Entry, Top, UserContext, UserTrap};
 use crate::frame::Kind;
 use crate::frame::table::Frames;
 use crate::frame::word::Word as FrameWord;
 use crate::interrupt::Handlers;
+use crate::interrupt::descriptor::Descriptor;
 use crate::io::{Claims, Register};
 use crate::layout::{DirectMap, Segments};
-use crate::machine::{Cpu, Machine, Memory, Word, sealed::Sealed};
+use crate::machine::{self, Cpu, Machine, Memory, Word, sealed::Sealed};
 use crate::mmu::clock::Clock;
 use crate::mmu::kernel_half::KernelHalf;
 use crate::mmu::loaded::Loaded;
@@ -226,6 +230,10 @@ impl Machine for Tiny {
         self.shared.quiet[self.here()].store(false, Release);
     }
 
+    unsafe fn wait(&self) {
+        unimplemented!()
+    }
+
     unsafe fn interrupt(&self, cpu: Cpu, run: &dyn Fn()) {
         let there = cpu.number() as usize;
         if !self.begin_quiet(there) {
@@ -271,6 +279,10 @@ impl Machine for Tiny {
     }
 
     unsafe fn copy_in(&self, _: PhysAddr, _: &[u8]) {
+        unimplemented!()
+    }
+
+    unsafe fn copy_frame(&self, _: Frame, _: Frame) {
         unimplemented!()
     }
 
@@ -323,6 +335,77 @@ impl Machine for Tiny {
     }
 }
 
+/// It has no threads and no programs.
+impl machine::Context for Tiny {
+    unsafe fn prepare(&self, _: Top, _: impl Entry) -> u32 {
+        unimplemented!()
+    }
+
+    unsafe fn discard(&self, _: Top, _: u32) {
+        unimplemented!()
+    }
+
+    unsafe fn switch(&self, _: &Sva<Self>, _: PhysAddr, _: u32) {
+        unimplemented!()
+    }
+
+    unsafe fn enter_user(&self, _: &mut UserContext) -> UserTrap {
+        unimplemented!()
+    }
+
+    unsafe fn load_thread_selectors(&self, _: u16, _: u16) {
+        unimplemented!()
+    }
+
+    unsafe fn set_tls(&self, _: u32, _: Descriptor) {
+        unimplemented!()
+    }
+
+    fn fault_address(&self) -> VirtAddr {
+        unimplemented!()
+    }
+
+    fn has_fp(&self) -> bool {
+        unimplemented!()
+    }
+
+    fn open_fp(&self) {
+        unimplemented!()
+    }
+
+    fn close_fp(&self) {
+        unimplemented!()
+    }
+
+    unsafe fn store_fp(&self, _: PhysAddr) {
+        unimplemented!()
+    }
+
+    unsafe fn load_fp(&self, _: PhysAddr) {
+        unimplemented!()
+    }
+
+    unsafe fn begin_fp(&self, _: PhysAddr) {
+        unimplemented!()
+    }
+
+    unsafe fn copy_from_user(&self, _: VirtAddr, _: &mut [u8]) -> u32 {
+        unimplemented!()
+    }
+
+    unsafe fn copy_to_user(&self, _: VirtAddr, _: &[u8]) -> u32 {
+        unimplemented!()
+    }
+
+    unsafe fn zero_user(&self, _: VirtAddr, _: u32) -> u32 {
+        unimplemented!()
+    }
+
+    unsafe fn copy_str_from_user(&self, _: VirtAddr, _: &mut [u8]) -> (u32, bool) {
+        unimplemented!()
+    }
+}
+
 /// The words of a machine whose frames have these words 0; entry 0 of the table is `entry`.
 pub(super) fn words(typed: &[(Frame, FrameWord)], entry: u32) -> Vec<(u32, u32)> {
     let at = |frame: Frame| FRAME_TABLE + 8 * frame.number();
@@ -352,6 +435,8 @@ pub(super) fn sva(machine: Tiny) -> Sva<Tiny> {
     let half = KernelHalf {
         segments: Segments::new(&[]).unwrap(),
         direct_map: DirectMap { first: Page::ZERO, frames: FrameRange::EMPTY },
+        stacks: PageRange::EMPTY,
+        threads: Threads::NONE,
         user: PageRange::new(Page::ZERO, 0xc_0000).unwrap(),
         constant: None,
         root: SEALED_ROOT,
@@ -359,7 +444,9 @@ pub(super) fn sva(machine: Tiny) -> Sva<Tiny> {
     };
     // SAFETY: 1. the start of a frame. 2. as for the clock.
     let loaded = unsafe { Loaded::new(PhysAddr::new(CLOCK)) };
-    Sva { machine, frames: frames(), clock: clock(), loaded, half }
+    // SAFETY: as before. There are no threads, so nobody reads or writes them.
+    let processors = unsafe { Processors::new(PhysAddr::new(CLOCK)) };
+    Sva { machine, frames: frames(), clock: clock(), loaded, processors, half }
 }
 
 /// A leaf for users.

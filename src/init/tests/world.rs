@@ -49,6 +49,7 @@ pub(crate) fn world<P: PagingMode>(cpus: u32) -> World<P> {
         image: &image(0xc_0000),
         user: PageRange::new(page(0), 0xc_0000).unwrap(),
         direct_map: DirectMap { first: page(0xc_0000), frames: frames(0, RAM) },
+        stacks: PageRange::EMPTY,
         in_use: &[InUse::Heap(frames(10, 1)), InUse::Kept(frames(11, 1))],
     };
     let regions = [region(0, RAM.into(), Usage::Available), region(12, 1, Usage::Reserved)];

@@ -160,8 +160,8 @@ fn the_gdt() {
     let system: Vec<_> = gdt.iter().filter(|d| d.bits() != 0 && !segment(**d).code_or_data).collect();
     assert_eq!(system.len(), 2);
     assert_eq!(gdt[0], Descriptor::NULL);
-    let first_tls = usize::from(Selector::FIRST_TLS.bits() >> 3);
-    assert_eq!(gdt[first_tls..], [Descriptor::NULL; TLS_SLOTS]);
+    let first_tls = widen(FIRST_TLS);
+    assert_eq!(gdt[first_tls..], [Descriptor::NULL; widen(TLS_SLOTS)]);
     // The values that user programs and debuggers see.
     let selectors = [Selector::KERNEL_CODE, Selector::KERNEL_DATA, Selector::USER_CODE, Selector::USER_DATA];
     assert_eq!(selectors.map(Selector::bits), [0x08, 0x10, 0x1b, 0x23]);

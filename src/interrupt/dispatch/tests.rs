@@ -59,7 +59,7 @@ fn a_handled_exception_goes_on() {
         let record = record();
         let run = move |frame: &TrapFrame<'_>| {
             assert_eq!(frame.exception(), Some(exception));
-            assert_eq!(machine.handlers().depth(BOOT), 1);
+            assert_eq!(machine.handlers().handlers_on(BOOT), 1);
             assert!(!machine.interrupts_enabled(BOOT));
             record.lock().unwrap().push(exception.mnemonic());
         };
@@ -68,7 +68,7 @@ fn a_handled_exception_goes_on() {
             assert!(machine.raise(BOOT, Trap { from_user, ..Trap::new(exception.vector()) }));
         }
         assert_eq!(*record.lock().unwrap(), [exception.mnemonic(); 2]);
-        assert_eq!(machine.handlers().depth(BOOT), 0);
+        assert_eq!(machine.handlers().handlers_on(BOOT), 0);
         assert!(machine.interrupts_enabled(BOOT));
         assert!(machine.console().is_empty());
         assert!(writes(machine).is_empty(), "no end of interrupt");
@@ -148,12 +148,12 @@ fn a_line_s_interrupt_is_handled_ended_and_may_preempt() {
     let calls = interrupts(machine);
     let line = Line::new(3).unwrap();
     let handle = move |_: &TrapFrame<'_>| {
-        assert_eq!(machine.handlers().depth(BOOT), 1);
+        assert_eq!(machine.handlers().handlers_on(BOOT), 1);
         assert!(!writes(machine).contains(&END_OF_3));
         record.lock().unwrap().push("handler");
     };
     let preempt = move || {
-        assert_eq!(machine.handlers().depth(BOOT), 0);
+        assert_eq!(machine.handlers().handlers_on(BOOT), 0);
         assert!(!machine.interrupts_enabled(BOOT));
         assert_eq!(writes(machine), [END_OF_3]);
         record.lock().unwrap().push("hook");
@@ -242,12 +242,12 @@ fn only_the_outermost_handler_is_followed_by_the_hook() {
         record.lock().unwrap().push("outer goes on");
     };
     let middle = move |_: &TrapFrame<'_>| {
-        assert_eq!(machine.handlers().depth(BOOT), 2);
+        assert_eq!(machine.handlers().handlers_on(BOOT), 2);
         inside(Vector::of_line(line(4)));
         record.lock().unwrap().push("middle");
     };
     let inner = move |_: &TrapFrame<'_>| {
-        assert_eq!(machine.handlers().depth(BOOT), 3);
+        assert_eq!(machine.handlers().handlers_on(BOOT), 3);
         record.lock().unwrap().push("inner");
     };
     calls.register_line(line(3), handler(outer)).unwrap();
@@ -335,7 +335,7 @@ fn a_handler_that_panics_leaves_no_depth_behind() {
     let machine = machine();
     interrupts(machine).register_software(0x80, &|_| panic!("on purpose")).unwrap();
     assert!(catch_unwind(|| raise(machine, 0x80_u8)).is_err());
-    assert_eq!(machine.handlers().depth(BOOT), 0);
+    assert_eq!(machine.handlers().handlers_on(BOOT), 0);
 }
 
 /// Each CPU counts for itself.
@@ -343,8 +343,8 @@ fn a_handler_that_panics_leaves_no_depth_behind() {
 fn depth_is_that_of_a_cpu() {
     let machine = machine();
     let look = move |_: &TrapFrame<'_>| {
-        assert_eq!(machine.handlers().depth(OTHER), 1);
-        assert_eq!(machine.handlers().depth(BOOT), 0);
+        assert_eq!(machine.handlers().handlers_on(OTHER), 1);
+        assert_eq!(machine.handlers().handlers_on(BOOT), 0);
     };
     interrupts(machine).register_software(0x80, handler(look)).unwrap();
     assert!(machine.raise(OTHER, Trap::new(Vector::SYSTEM_CALL)));

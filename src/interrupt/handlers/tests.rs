@@ -58,7 +58,7 @@ fn nmi_machine_check_and_debug_take_no_lock() {
 #[test]
 fn the_depth_takes_no_lock() {
     let machine = machine();
-    assert_eq!(with_all_locks_held(machine, || machine.handlers().depth(BOOT)), 0);
+    assert_eq!(with_all_locks_held(machine, || machine.handlers().handlers_on(BOOT)), 0);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A CPU: its caches, its interrupt flag, and what is counted of it.
 
 use super::cache::Caches;
+use super::context::Context;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -72,6 +73,7 @@ pub(super) fn count(counter: &AtomicU64) {
 /// One CPU.
 pub(super) struct Core {
     caches: Mutex<Caches>,
+    context: Mutex<Context>,
     flag: AtomicU8,
     /// How many interrupt requests are still to be told to fail.
     pub(super) refusing: AtomicU32,
@@ -84,6 +86,7 @@ impl Core {
     pub(super) fn new(caches: Caches) -> Self {
         Self {
             caches: Mutex::new(caches),
+            context: Mutex::new(Context::default()),
             flag: AtomicU8::new(SET),
             refusing: AtomicU32::new(0),
             deferred_in_a_row: AtomicU32::new(0),
@@ -95,6 +98,11 @@ impl Core {
     pub(super) fn caches(&self) -> MutexGuard<'_, Caches> {
         // No invariant can break half-way, so a panic elsewhere leaves nothing to fear.
         self.caches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The registers that programs and threads have, locked.
+    pub(super) fn context(&self) -> MutexGuard<'_, Context> {
+        self.context.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn flag(&self) -> Flag {
@@ -127,13 +135,15 @@ impl Core {
     }
 
     pub(super) fn digest(&self) -> u64 {
-        super::ram::mix(self.caches().digest(), u64::from(self.flag() == Flag::Set))
+        let flag = u64::from(self.flag() == Flag::Set);
+        super::ram::mix(self.caches().digest(), super::ram::mix(self.context().digest(), flag))
     }
 }
 
 impl Clone for Core {
     fn clone(&self) -> Self {
         let copy = Self::new(self.caches().clone());
+        *copy.context() = self.context().clone();
         copy.set_flag(self.flag() != Flag::Clear);
         copy.refusing.store(self.refusing.load(Ordering::Relaxed), Ordering::Relaxed);
         copy.tally.set(self.tally.counters());

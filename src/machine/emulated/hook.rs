@@ -29,6 +29,8 @@ pub enum Step {
     InterruptsOff,
     /// Set IF.
     InterruptsOn,
+    /// Go over to another stack.
+    Switch,
     /// Ask a CPU to take an interrupt.
     Interrupt(Cpu),
     /// Begin an interrupt. The event's `cpu` takes it, on the thread of the one that asked.

@@ -84,6 +84,13 @@ impl<P: PagingMode> Machine for Emulated<P> {
         }
     }
 
+    unsafe fn wait(&self) {
+        // SAFETY: the caller's.
+        unsafe { self.interrupts_on() }
+        self.pause();
+        self.interrupts_off();
+    }
+
     unsafe fn interrupts_on(&self) {
         self.step(Step::InterruptsOn);
         assert!(!delivers_for(current()), "IF is set in an interrupt that found it clear");
@@ -149,6 +156,14 @@ impl<P: PagingMode> Machine for Emulated<P> {
     unsafe fn copy_in(&self, to: PhysAddr, from: &[u8]) {
         self.step(Step::CopyIn(to));
         self.ram.copy_in(to, from);
+    }
+
+    unsafe fn copy_frame(&self, from: Frame, to: Frame) {
+        let mut bytes = [0; FRAME_BYTES as usize];
+        // SAFETY: the caller's.
+        unsafe { self.copy_out(from.start(), &mut bytes) }
+        // SAFETY: the caller's.
+        unsafe { self.copy_in(to.start(), &bytes) }
     }
 
     /// See [`Emulated`] for what a loan does to the digest.

@@ -52,6 +52,7 @@
 
 mod access;
 mod cache;
+mod context;
 mod cpu;
 mod device;
 #[cfg(test)]
@@ -68,6 +69,7 @@ mod walk;
 
 pub use access::{Access, PageFault, Use};
 pub use cache::{Structure, Translation};
+pub use context::Program;
 pub use cpu::Counters;
 pub use device::{DeviceAccess, Devices, Direction, Register};
 pub use format::Allowed;
@@ -83,6 +85,7 @@ use crate::machine::{Cpu, Word};
 use crate::mmu::PagingMode;
 use crate::observer::Observer;
 use cache::Caches;
+use context::{Entries, ProgramSlot};
 use core::fmt;
 use core::marker::PhantomData;
 use cpu::{Core, Flag, become_cpu, current};
@@ -125,7 +128,7 @@ impl Config {
 
 /// An i386 machine in host memory, its MMU as hostile as the manuals allow.
 ///
-/// `Clone` copies the whole world but the hook and the observer of refusals. A copy, and a [`digest`](Self::digest), are exact
+/// `Clone` copies the whole world but the hook, the observer of refusals and the entries of threads. A copy, and a [`digest`](Self::digest), are exact
 /// when no other thread changes the machine meanwhile.
 ///
 /// # Frames lent to Rust
@@ -143,6 +146,8 @@ pub struct Emulated<P: PagingMode> {
     handlers: Handlers,
     observer: Observer,
     console: Mutex<String>,
+    entries: Entries,
+    program: ProgramSlot,
     mode: PhantomData<fn() -> P>,
 }
 
@@ -166,6 +171,8 @@ impl<P: PagingMode> Emulated<P> {
             handlers: Handlers::new(),
             observer: Observer::new(),
             console: Mutex::default(),
+            entries: Entries::default(),
+            program: ProgramSlot::default(),
             mode: PhantomData,
         }
     }
@@ -347,6 +354,8 @@ impl<P: PagingMode> Clone for Emulated<P> {
             handlers: self.handlers.duplicate(),
             observer: Observer::new(),
             console: Mutex::new(self.console().clone()),
+            entries: Entries::default(),
+            program: self.program.clone(),
             mode: PhantomData,
         }
     }

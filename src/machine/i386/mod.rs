@@ -13,19 +13,26 @@ compile_error!("`machine::I386` needs `panic = \"abort\"`: nothing unwinds throu
 
 pub(crate) mod console;
 pub(crate) mod first;
+pub(crate) mod fp;
 pub mod levels;
 pub(crate) mod platform;
 pub(crate) mod port;
 pub(crate) mod registers;
+pub(crate) mod ring3;
+pub(crate) mod switch;
 pub(crate) mod tables;
+pub(crate) mod user_copy;
 
-use super::{Cpu, Machine, Word, native::Reached, sealed::Sealed};
-use crate::address::{Frame, FrameRange, Page, PhysAddr, widen};
-use crate::interrupt::Handlers;
+use super::{Context, Cpu, Machine, Word, native::Reached, sealed::Sealed};
+use crate::address::{FRAME_BYTES, Frame, FrameRange, Page, PhysAddr, VirtAddr, widen};
+use crate::context::{Entry, Top, UserContext, UserTrap};
+use crate::interrupt::descriptor::Descriptor;
+use crate::interrupt::{self, Handlers};
 use crate::io::{Claims, Register};
 use crate::layout::DirectMap;
 use crate::mmu::PagingMode;
 use crate::observer::Observer;
+use crate::sva::Sva;
 use core::fmt::{self, Write};
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
@@ -97,6 +104,105 @@ unsafe impl<P: PagingMode> Reached for I386<P> {
     }
 }
 
+impl<P: PagingMode> Context for I386<P> {
+    unsafe fn prepare(&self, top: Top, entry: impl Entry) -> u32 {
+        // SAFETY: the direct map has the frame that is mapped at the top page; the caller says that nobody uses it.
+        unsafe { switch::prepare::<P, _>(top, self.at(top.frame.start()), entry) }
+    }
+
+    unsafe fn discard(&self, _top: Top, stack_pointer: u32) {
+        // SAFETY: the caller says that nobody began on the stack, which is mapped until it is released.
+        unsafe { switch::discard(stack_pointer) }
+    }
+
+    #[inline(always)]
+    unsafe fn switch(&self, sva: &Sva<Self>, save: PhysAddr, next: u32) {
+        // SAFETY: the caller's list. The handle lives on this stack, or longer.
+        unsafe { switch::switch(self.at(save).cast(), next, (&raw const *sva).cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn enter_user(&self, context: &mut UserContext) -> UserTrap {
+        // SAFETY: the caller's list.
+        ring3::trap(unsafe { ring3::enter(context) })
+    }
+
+    unsafe fn load_thread_selectors(&self, fs: u16, gs: u16) {
+        // SAFETY: the caller's.
+        unsafe { ring3::load_thread_selectors(fs, gs) }
+    }
+
+    unsafe fn set_tls(&self, slot: u32, segment: Descriptor) {
+        // SAFETY: the caller's.
+        unsafe { interrupt::tables::set_tls(slot, segment) }
+    }
+
+    #[inline(always)]
+    fn fault_address(&self) -> VirtAddr {
+        registers::fault_address()
+    }
+
+    fn has_fp(&self) -> bool {
+        fp::is_there()
+    }
+
+    fn open_fp(&self) {
+        fp::open();
+    }
+
+    fn close_fp(&self) {
+        fp::close();
+    }
+
+    unsafe fn store_fp(&self, at: PhysAddr) {
+        // SAFETY: the caller's.
+        unsafe { fp::store(self.at(at)) }
+    }
+
+    unsafe fn load_fp(&self, at: PhysAddr) {
+        // SAFETY: the caller's.
+        unsafe { fp::load(self.at(at)) }
+    }
+
+    unsafe fn begin_fp(&self, at: PhysAddr) {
+        // SAFETY: the caller's.
+        unsafe { self.copy_in(at, fp::beginning()) }
+    }
+
+    #[inline(always)]
+    unsafe fn copy_from_user(&self, from: VirtAddr, to: &mut [u8]) -> u32 {
+        let user = ptr::with_exposed_provenance(widen(from.get()));
+        // SAFETY: the caller's; a slice is at most 4 GiB long.
+        unsafe { user_copy::copy(to.as_mut_ptr(), user, length(to), from.get()) }
+    }
+
+    #[inline(always)]
+    unsafe fn copy_to_user(&self, to: VirtAddr, from: &[u8]) -> u32 {
+        let user = ptr::with_exposed_provenance_mut(widen(to.get()));
+        // SAFETY: as in `copy_from_user`.
+        unsafe { user_copy::copy(user, from.as_ptr(), length(from), to.get()) }
+    }
+
+    unsafe fn zero_user(&self, to: VirtAddr, length: u32) -> u32 {
+        // SAFETY: the caller's.
+        unsafe { user_copy::zero(ptr::with_exposed_provenance_mut(widen(to.get())), length) }
+    }
+
+    unsafe fn copy_str_from_user(&self, from: VirtAddr, to: &mut [u8]) -> (u32, bool) {
+        let user = ptr::with_exposed_provenance(widen(from.get()));
+        // SAFETY: as in `copy_from_user`.
+        unsafe { user_copy::string(to.as_mut_ptr(), user, length(to)) }
+    }
+}
+
+/// The bytes of a frame.
+type Bytes = [MaybeUninit<u8>; widen(FRAME_BYTES)];
+
+#[expect(clippy::as_conversions, reason = "`usize` of i386 has 32 bits")]
+const fn length(bytes: &[u8]) -> u32 {
+    bytes.len() as u32
+}
+
 impl<P: PagingMode> Machine for I386<P> {
     type Mode = P;
 
@@ -113,6 +219,11 @@ impl<P: PagingMode> Machine for I386<P> {
     #[inline(always)]
     fn interrupts_off(&self) -> bool {
         registers::interrupts_off()
+    }
+
+    #[inline(always)]
+    unsafe fn wait(&self) {
+        registers::wait();
     }
 
     #[inline(always)]
@@ -157,6 +268,13 @@ impl<P: PagingMode> Machine for I386<P> {
     unsafe fn copy_in(&self, to: PhysAddr, from: &[u8]) {
         // SAFETY: as in `copy_out`.
         unsafe { ptr::copy_nonoverlapping(from.as_ptr(), self.at(to), from.len()) }
+    }
+
+    unsafe fn copy_frame(&self, from: Frame, to: Frame) {
+        let (from, to): (*const Bytes, *mut Bytes) =
+            (self.at(from.start()).cast(), self.at(to.start()).cast());
+        // SAFETY: the caller says that both are RAM that holds no Rust value. They may be one.
+        unsafe { ptr::copy(from, to, 1) }
     }
 
     unsafe fn lend(&self, frames: FrameRange) -> *mut [MaybeUninit<u8>] {

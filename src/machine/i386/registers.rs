@@ -51,6 +51,12 @@ pub(crate) unsafe fn interrupts_on() {
     unsafe { asm!("sti", options(nostack)) }
 }
 
+/// Waits for an interrupt with IF set: STI lets none come before HLT. Clears IF.
+pub(crate) fn wait() {
+    // SAFETY: ring 0; the callers are not inside an intrinsic that an interrupt would disturb. A memory clobber.
+    unsafe { asm!("sti", "hlt", "cli", options(nostack)) }
+}
+
 /// Waits for ever with interrupts off.
 pub(crate) fn halt_for_ever() -> ! {
     loop {
@@ -122,6 +128,8 @@ const PAE: u32 = 1 << 6;
 const MACHINE_CHECK: u32 = 1 << 7;
 const SYSENTER: u32 = 1 << 11;
 const PAT: u32 = 1 << 16;
+const FXSR: u32 = 1 << 24;
+const SSE: u32 = 1 << 25;
 /// CPUID.7:EBX.
 const SMEP: u32 = 1 << 7;
 const SMAP: u32 = 1 << 20;
@@ -170,6 +178,11 @@ impl Features {
         features
     }
 
+    /// FXSAVE and FXRSTOR.
+    pub(super) const fn has_fxsave(self) -> bool {
+        self.leaf_1 & FXSR != 0
+    }
+
     fn has_efer(self) -> bool {
         self.leaf_1 & MSR != 0 && self.extended & (SYSCALL | NX | LONG_MODE) != 0
     }
@@ -214,7 +227,8 @@ impl Control {
     /// What the library states for them, with `cr3`: nothing of what they held is merged.
     ///
     /// Protected and write-protected pages, paging, x87 errors as #MF, TS so that no
-    /// floating-point instruction of ring 0 goes unseen. No large or global pages.
+    /// floating-point instruction of ring 0 goes unseen; SSE for programs where there is FXSAVE. No large or global
+    /// pages.
     pub(crate) fn stated<P: PagingMode>(features: Features, cr3: u32) -> Self {
         let cr0 = Cr0::CR0_PROTECTED_MODE
             | Cr0::CR0_MONITOR_COPROCESSOR
@@ -226,6 +240,8 @@ impl Control {
         let mut cr4 = Cr4::empty();
         cr4.set(Cr4::CR4_ENABLE_PAE, P::ROOT_IN_REGISTERS);
         cr4.set(Cr4::CR4_ENABLE_MACHINE_CHECK, features.leaf_1 & MACHINE_CHECK != 0);
+        cr4.set(Cr4::CR4_ENABLE_SSE, features.leaf_1 & FXSR != 0);
+        cr4.set(Cr4::CR4_UNMASKED_SSE, features.leaf_1 & SSE != 0);
         cr4.set(Cr4::CR4_ENABLE_SMEP, features.leaf_7_b & SMEP != 0);
         cr4.set(Cr4::CR4_ENABLE_SMAP, features.leaf_7_b & SMAP != 0);
         cr4.set(Cr4::CR4_ENABLE_UMIP, features.leaf_7_c & UMIP != 0);

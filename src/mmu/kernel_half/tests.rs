@@ -156,6 +156,7 @@ fn a_sound_layout() {
         ],
         user: (0x4_0000, 0x4_0000),
         direct_map: (0x3_ffe0, 100, 32),
+        stacks: (0, 0),
     };
     check::<TwoLevel>(&elsewhere);
     check::<Pae>(&elsewhere);

@@ -109,6 +109,7 @@ fn twice(_: &'static Boot<Mode>) -> u32 {
         image: &[],
         user: PageRange::new(Page::ZERO, 0xc_0000).unwrap(),
         direct_map: DirectMap { first: Page::new(0xc_0000).unwrap(), frames: FrameRange::EMPTY },
+        stacks: PageRange::EMPTY,
         in_use: &[],
     };
     // SAFETY: it is refused before it looks at the layout any further.

@@ -1,0 +1,136 @@
+//! Floating-point state: the x87, MMX and SSE registers of user programs.
+//!
+//! The kernel uses none of them. CR0.TS is set whenever ring 0 runs, so what a stray instruction would read or
+//! change is nobody's: it is a kernel fault. For a program in ring 3 TS is clear only while the registers
+//! hold its own thread's state. What was in them before is never seen: before TS is cleared they are loaded.
+//!
+//! * With [`FpPolicy::Lazy`] that is at its first instruction that uses them: the #NM goes no further.
+//! * With [`FpPolicy::Eager`] it is whenever the program is entered, so that a CPU that looks ahead of #NM finds
+//!   nothing of another's either.
+//!
+//! A swap stores what is in the registers, if the thread that is left used them since it was entered last.
+
+use super::processor::Processor;
+use super::threads::{FP_BYTES, Record};
+use crate::address::widen;
+use crate::machine::Machine;
+use crate::sva::Sva;
+use crate::violation::Violation;
+
+/// When the registers are loaded with a thread's state.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum FpPolicy {
+    /// When a program uses them.
+    #[default]
+    Lazy,
+    /// Before a program is entered.
+    Eager,
+}
+
+/// The bits of MXCSR that every CPU with SSE has (Intel SDM vol. 1, 10.2.3); a reserved one set is #GP.
+const MXCSR_BITS: u32 = 0xffbf;
+/// The same with DAZ, bit 6, which some lack.
+const MXCSR: usize = 24;
+/// The bits that a CPU without FXSAVE keeps: FNSAVE's 108 bytes. Beyond them nothing is read.
+const BYTES: usize = widen(FP_BYTES);
+
+/// The state of the floating-point registers, as FXSAVE stores it; on a CPU without it, as FNSAVE does, in the
+/// first 108 bytes (Intel SDM vol. 1, 8.1.10 and 10.5).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(C, align(16))]
+pub struct FpState([u8; BYTES]);
+
+impl FpState {
+    /// Of these bytes. What the CPU would not take is cleared when it is loaded.
+    pub const fn new(bytes: [u8; BYTES]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its bytes.
+    pub const fn bytes(&self) -> &[u8; BYTES] {
+        &self.0
+    }
+
+    /// As the CPU takes it: without the reserved bits of MXCSR.
+    fn loadable(&self) -> Self {
+        let mut state = *self;
+        if let Some(word) = state.0.get_mut(MXCSR..).and_then(<[u8]>::first_chunk_mut::<4>) {
+            *word = (u32::from_le_bytes(*word) & MXCSR_BITS).to_le_bytes();
+        }
+        state
+    }
+}
+
+impl<M: Machine> Sva<M> {
+    /// The floating-point state of the running thread.
+    ///
+    /// # Errors
+    ///
+    /// [`NoSuchThread`](Violation::NoSuchThread) where the layout has no window for stacks.
+    #[doc(alias = "sva_save_fp")]
+    pub fn save_fp(&self) -> Result<FpState, Violation> {
+        let mut state = FpState([0; BYTES]);
+        self.intrinsic(|| {
+            let thread = self.running()?;
+            self.put_fp_away(self.processor(), thread);
+            // SAFETY: the library's own memory, of so many bytes, and the thread is this CPU's.
+            unsafe { self.machine.copy_out(self.half.threads.fp_state(thread), &mut state.0) }
+            Ok(state)
+        })
+    }
+
+    /// Makes `state` the floating-point state of the running thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`save_fp`](Self::save_fp).
+    ///
+    /// # Checks
+    ///
+    /// Whatever the bytes are, the CPU can load them: the reserved bits of MXCSR are cleared. Attack U8.
+    #[doc(alias = "sva_load_fp")]
+    pub fn load_fp(&self, state: &FpState) -> Result<(), Violation> {
+        let state = state.loadable();
+        self.intrinsic(|| {
+            let thread = self.running()?;
+            self.processor().set_fp_live(&self.machine, false);
+            // SAFETY: as in `save_fp`.
+            unsafe { self.machine.copy_in(self.half.threads.fp_state(thread), &state.0) }
+            Ok(())
+        })
+    }
+
+    /// When this machine's CPUs load floating-point states from now on.
+    pub fn set_fp_policy(&self, policy: FpPolicy) {
+        self.machine.handlers().set_fp_policy(policy);
+    }
+
+    /// Stores what the registers hold of `thread`, which runs or is being left. Interrupts are off.
+    #[inline(always)]
+    pub(super) fn put_fp_away(&self, processor: Processor, thread: Record) {
+        if processor.is_fp_live(&self.machine) {
+            self.store_fp(processor, thread);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn store_fp(&self, processor: Processor, thread: Record) {
+        // SAFETY: the thread's own memory for it; the registers hold its state.
+        unsafe { self.machine.store_fp(self.half.threads.fp_state(thread)) }
+        processor.set_fp_live(&self.machine, false);
+    }
+
+    /// Loads the state of `thread`, which runs. Interrupts are off.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn fetch_fp(&self, processor: Processor, thread: Record) {
+        // SAFETY: the thread's own memory for it, which holds what the CPU can load: an initial state, what it
+        // stored itself, or what `load_fp` made of a client's.
+        unsafe { self.machine.load_fp(self.half.threads.fp_state(thread)) }
+        processor.set_fp_live(&self.machine, true);
+    }
+}
+
+#[cfg(all(test, feature = "emulated"))]
+mod tests;

@@ -1,0 +1,141 @@
+//! Making threads.
+
+use super::name::{Name, StackId, ThreadId};
+use super::state::State;
+use super::threads::Record;
+use super::tls::Segments;
+use crate::address::Frame;
+use crate::frame::word::Uses;
+use crate::machine::{Cpu, Machine};
+use crate::sva::Sva;
+use crate::violation::Violation;
+
+/// The most bytes that what an entry captures may have: it lies on top of its thread's stack.
+pub const ENTRY_BYTES: u32 = 1024;
+/// The most that such a value's address may have to be a multiple of.
+const MOST_ALIGNED: usize = 16;
+
+/// Where a thread begins: a closure, called once, on the thread's stack, with interrupts on. When it returns, the
+/// thread has ended, and the CPU goes over to the thread that it names; to its idle thread if it names none, or
+/// one that is not to be resumed.
+///
+/// That it is `Send` and borrows nothing is all it takes to run it on any CPU at any time.
+pub trait Entry: FnOnce() -> Option<ThreadId> + Send + 'static {}
+
+impl<F: FnOnce() -> Option<ThreadId> + Send + 'static> Entry for F {}
+
+impl<M: Machine> Sva<M> {
+    /// Makes a thread that begins on `stack` with `entry`, in the address space `root`, or in none. It
+    /// runs when somebody [swaps](Self::swap) to it.
+    ///
+    /// The stack may be one whose thread has ended: its [`stack`](ThreadId::stack).
+    ///
+    /// # Errors
+    ///
+    /// [`EntryTooLarge`](Violation::EntryTooLarge) if `entry` captures more than [`ENTRY_BYTES`], or what must
+    /// be aligned to more than 16; of the stack, [`NoSuchThread`](Violation::NoSuchThread),
+    /// [`StaleThread`](Violation::StaleThread), [`StackInUse`](Violation::StackInUse),
+    /// [`ThreadRunning`](Violation::ThreadRunning), [`ThreadEnded`](Violation::ThreadEnded) if its thread was
+    /// abandoned; of the root, as [`load_root`](Self::load_root). `entry` is dropped then.
+    ///
+    /// # Checks
+    ///
+    /// Nobody uses the stack; the root is one, and stays one as long as the thread may load it (invariants
+    /// 8, 13). Attacks S1, S6, F13, C9.
+    #[doc(alias = "sva_init_stack")]
+    pub fn new_thread(
+        &self,
+        stack: StackId,
+        root: Option<Frame>,
+        entry: impl Entry,
+    ) -> Result<ThreadId, Violation> {
+        // Whatever is refused, the entry is dropped when the call is over, not in the midst of it.
+        let mut entry = Some(entry);
+        self.intrinsic(|| {
+            check_size(&entry)?;
+            let held = self.hold_root(root.unwrap_or(self.half.root), Uses::LOAD)?;
+            let root = held.as_ref().map_or(self.half.root, |held| held.frame);
+            let is_unused = |state| state == State::Unused;
+            let (slot, _) = self.half.threads.change(&self.machine, stack.0, is_unused)?;
+            let word = slot.word(&self.machine);
+            let (Some(next), Some(top), Some(entry)) = (word.next(), self.top(slot), entry.take()) else {
+                slot.set_word(&self.machine, word.to(State::Unused));
+                return Err(Violation::StaleThread(stack.number()));
+            };
+            slot.set_root(&self.machine, root);
+            slot.set_tls(&self.machine, Segments::default());
+            // SAFETY: the slot's own memory for it, and the slot is busy.
+            unsafe { self.machine.begin_fp(self.half.threads.fp_state(slot)) }
+            // SAFETY: the top page of a stack on which no thread is, and of which nobody else has the slot.
+            let stack_pointer = unsafe { self.machine.prepare(top, entry) };
+            slot.set_stack_pointer(&self.machine, stack_pointer);
+            if let Some(held) = held {
+                held.keep();
+            }
+            let word = next.to(State::Ready);
+            slot.set_word(&self.machine, word);
+            Ok(ThreadId(Name::new(top.number, word)))
+        })
+    }
+
+    /// Lets the idle threads begin with `entry`. Called once, before any CPU goes over to one.
+    pub(crate) fn prepare_idle_threads<F: Entry + Copy>(&self, entry: F) {
+        let threads = self.half.threads;
+        for cpu in (0..self.machine.cpus()).filter_map(Cpu::new) {
+            let Some((idle, top)) =
+                threads.record(cpu.number()).ok().and_then(|idle| Some((idle, self.top(idle)?)))
+            else {
+                continue;
+            };
+            // SAFETY: the slot's own memory for it, and nobody uses the slot yet.
+            unsafe { self.machine.begin_fp(threads.fp_state(idle)) }
+            // SAFETY: as before.
+            unsafe { self.machine.begin_fp(threads.fp_state(threads.boot_of(cpu))) }
+            // SAFETY: the top page of its stack, on which no thread is yet.
+            let stack_pointer = unsafe { self.machine.prepare(top, entry) };
+            idle.set_stack_pointer(&self.machine, stack_pointer);
+        }
+    }
+
+    /// The thread that runs on this CPU. Its name is refused as long as it runs; when it was left, whoever has
+    /// the name can swap to it.
+    ///
+    /// # Errors
+    ///
+    /// [`NoSuchThread`](Violation::NoSuchThread) where the layout has no window for stacks.
+    pub fn current_thread(&self) -> Result<ThreadId, Violation> {
+        self.intrinsic(|| {
+            let record = self.running()?;
+            let number = self.half.threads.number(record);
+            Ok(ThreadId(Name::new(number, record.word(&self.machine))))
+        })
+    }
+
+    /// The record of the running thread. Interrupts are off.
+    #[inline(always)]
+    pub(super) fn running(&self) -> Result<Record, Violation> {
+        if cfg!(not(sva_os_unchecked)) && self.half.threads.count() == 0 {
+            return Err(Violation::NoSuchThread(0));
+        }
+        Ok(self.processor().current(&self.machine))
+    }
+
+    /// Gives back the use of a root that a thread or a CPU had.
+    pub(super) fn release_root(&self, root: Frame) {
+        if cfg!(not(sva_os_unchecked)) && root != self.half.root {
+            self.release(self.place(root), Uses::LOAD);
+        }
+    }
+}
+
+/// Refuses an entry whose captured values are too large for the top of a stack.
+fn check_size<F>(_: &Option<F>) -> Result<(), Violation> {
+    let bytes = u32::try_from(size_of::<F>()).unwrap_or(u32::MAX);
+    if bytes > ENTRY_BYTES || align_of::<F>() > MOST_ALIGNED {
+        return Err(Violation::EntryTooLarge(bytes));
+    }
+    Ok(())
+}
+
+#[cfg(all(test, feature = "emulated"))]
+mod tests;
