@@ -116,13 +116,13 @@ pub(crate) fn kinds<P: PagingMode>(n: usize) -> u64 {
     ]) + contest::<P>("declare, declare", n, &[], &[&[DeclareTable(SPARE, 1)], &[DeclareTable(SPARE, 1), RemoveTable(SPARE)]])
         // The kernel half of a two-level root is copied in five hundred steps.
         + contest::<P>("declare, declare root", if P::LEVELS == 2 { 1 } else { n }, &[], &[&[DeclareTable(SPARE, 1)], &[DeclareRoot(SPARE)]])
-        + contest::<P>("declare, use of the new table", n, &[], &[
-            &[DeclareTable(SPARE, 1)],
-            &[Map(SPARE, 0, DATA, ReadWrite), Unmap(SPARE, 0)],
-        ])
         + contest::<P>("declare, link of the new table", n, &[], &[
             &[DeclareTable(SPARE, 1)],
             &[Link(top::<P>(), 1, SPARE), Map(SPARE, 0, DATA, ReadWrite)],
+        ])
+        + contest::<P>("declare, use of the new table", n, &[], &[
+            &[DeclareTable(SPARE, 1)],
+            &[Map(SPARE, 0, DATA, ReadWrite), Unmap(SPARE, 0)],
         ])
         + contest::<P>("write, retype", n, &[], &[&[WriteBytes(DATA, 0)], &[Retype(DATA, Kind::Free), DeclareTable(DATA, 1)]])
         + contest::<P>("read, retype", n, &[], &[&[ReadBytes(DATA, 0)], &[Retype(DATA, Kind::KernelData), WriteBytes(DATA, 0)]])
