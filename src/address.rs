@@ -205,6 +205,13 @@ unit!(
     PageRange, "page"
 );
 
+impl Frame {
+    /// The frame of which these are the low bits of the number, as it was written to memory.
+    pub(crate) const fn from_low_bits(bits: u32) -> Self {
+        Self(bits & FRAME_LIMIT.wrapping_sub(1))
+    }
+}
+
 impl PhysAddr {
     /// The address `bytes` further on, for a table that is known to lie below 4 GiB.
     pub(crate) const fn plus(self, bytes: u32) -> Self {

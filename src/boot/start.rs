@@ -100,7 +100,7 @@ fn boot<P: PagingMode>(magic: u32, information: u32) -> Result<Boot<P>, Refusal>
     // values lie there, or in what the loader brought. The loader's memory map is the best there
     // is. 2. Multiboot (3.2): the segments are flat. 3. This is the kernel's first act, and the kernel has
     // no other way. 4. Nobody has started another CPU.
-    let sva = unsafe { Sva::<I386<P>>::init(&layout, loader.regions.as_slice()) }?;
+    let sva = unsafe { Sva::<I386<P>>::take_over(&layout, loader.regions.as_slice()) }?;
     Ok(lend(sva, &loader))
 }
 

@@ -6,14 +6,14 @@ use super::state::{State, Word};
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Name {
     pub(crate) number: u32,
-    /// Of its generation, in the state *ready*.
-    pub(crate) word: Word,
+    /// The word that the slot has while it is saved: what it is taken by.
+    pub(crate) saved: Word,
 }
 
 impl Name {
     /// The name of what has slot `number` in the generation of `word`.
     pub(crate) const fn new(number: u32, word: Word) -> Self {
-        Self { number, word: word.to(State::Ready) }
+        Self { number, saved: word.to(State::Saved) }
     }
 }
 
@@ -32,7 +32,7 @@ macro_rules! name {
 
         impl core::fmt::Debug for $name {
             fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-                let generation = self.0.word.generation();
+                let generation = self.0.saved.generation();
                 f.debug_tuple(stringify!($name)).field(&self.0.number).field(&generation).finish()
             }
         }

@@ -44,9 +44,7 @@ const fn number(state: State) -> u32 {
     state as u32
 }
 
-// `Word::is_resumable` knows the two states that a thread is resumed from by all but their lowest bit.
-const_assert!(number(State::Ready) ^ number(State::Saved) == 1);
-// `Word::left`.
+// `Word::left` and `Word::resumed`.
 const fn follows(state: State, afterwards: State) -> bool {
     Word::from_bits(number(state)).left().0 == number(afterwards)
 }
@@ -113,16 +111,10 @@ impl Word {
         (self.0 ^ other.0) & !STATE == 0
     }
 
-    /// Whether this is a thread of `ready`'s generation that can be resumed; `ready` says that it is ready.
+    /// The word of a running thread, of one that is saved.
     #[inline(always)]
-    pub(crate) const fn is_resumable(self, ready: Self) -> bool {
-        self.0 ^ ready.0 <= 1
-    }
-
-    /// The word of a running thread, of one that is `ready`.
-    #[inline(always)]
-    pub(crate) const fn running(ready: Self) -> Self {
-        Self(ready.0.wrapping_add(number(State::Running).wrapping_sub(number(State::Ready))))
+    pub(crate) const fn resumed(self) -> Self {
+        Self(self.0.wrapping_add(1))
     }
 }
 

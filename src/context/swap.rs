@@ -7,6 +7,7 @@
 use super::name::ThreadId;
 use super::state::State;
 use super::threads::Record;
+use crate::address::Frame;
 use crate::interrupt::check_outside_handlers;
 use crate::machine::Machine;
 use crate::observer::observed;
@@ -51,9 +52,9 @@ impl<M: Machine> Sva<M> {
         if cfg!(not(sva_os_unchecked)) {
             processor.leave(&self.machine, old);
         }
-        self.go_to_root_of(next);
+        self.go_to_root_of(next, root);
         if old.has_tls(&self.machine) || next.has_tls(&self.machine) {
-            self.install_tls(next.tls(&self.machine));
+            self.install_tls_of(next);
         }
         processor.forget_selectors(&self.machine);
         // SAFETY: `next` was taken, so its stack is nobody else's, and its stack pointer is what `prepare` or an
@@ -62,14 +63,15 @@ impl<M: Machine> Sva<M> {
         self.arrive();
     }
 
-    /// Loads the root of `next`, whose use of it becomes this CPU's; that of the running thread goes with it.
+    /// Loads the root of `next` instead of `root`. Its use of it becomes this CPU's; that of the running thread goes
+    /// with it.
     #[inline(always)]
-    fn go_to_root_of(&self, next: Record) {
-        let root = next.root(&self.machine);
-        if root != self.machine.root() {
+    fn go_to_root_of(&self, next: Record, root: Frame) {
+        let next = next.root(&self.machine);
+        if next != root {
             // SAFETY: a thread holds its root, or it is the sealed one.
-            unsafe { self.machine.load_root(root) }
-            self.loaded.set(&self.machine, self.machine.cpu(), root);
+            unsafe { self.machine.load_root(next) }
+            self.loaded.set(&self.machine, self.machine.cpu(), next);
         }
     }
 
@@ -99,7 +101,7 @@ impl<M: Machine> Sva<M> {
         let old = self.processor().current(&self.machine);
         old.set_word(&self.machine, old.word(&self.machine).to(state));
         let root = self.machine.root();
-        self.go_to_root_of(next);
+        self.go_to_root_of(next, root);
         self.release_root(root);
         self.leave_for(next);
     }

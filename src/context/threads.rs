@@ -15,7 +15,7 @@ use super::tls::{Segments, TLS_SLOTS};
 use crate::address::{FRAME_BYTES, Frame, FrameRange, Page, PageRange, PhysAddr};
 use crate::interrupt::descriptor::Descriptor;
 use crate::layout::GUARD_PAGES;
-use crate::machine::{Cpu, Memory};
+use crate::machine::{Cpu, Machine, Memory};
 use crate::violation::Violation;
 use static_assertions::const_assert;
 
@@ -50,6 +50,8 @@ pub(crate) struct Threads {
     records: PhysAddr,
     /// Floating-point states, one for each record.
     states: PhysAddr,
+    /// How many records there are.
+    count: u32,
     window: PageRange,
     cpus: u32,
     /// The stacks of the idle threads, one after the other.
@@ -65,6 +67,7 @@ impl Threads {
     pub(crate) const NONE: Self = Self {
         records: PhysAddr::new(0),
         states: PhysAddr::new(0),
+        count: 0,
         window: PageRange::EMPTY,
         cpus: 0,
         idle: FrameRange::EMPTY,
@@ -98,7 +101,14 @@ impl Threads {
         }
         let states = frames.first().start();
         let records = (window.count() / SLOT_PAGES).saturating_add(cpus);
-        Self { records: states.plus(records.wrapping_mul(FP_BYTES)), states, window, cpus, idle }
+        Self {
+            records: states.plus(records.wrapping_mul(FP_BYTES)),
+            states,
+            count: records,
+            window,
+            cpus,
+            idle,
+        }
     }
 
     /// Fills the zeroed table: idle threads that wait on their stacks, vacant slots, and for each CPU the flow
@@ -133,8 +143,9 @@ impl Threads {
     }
 
     /// How many records there are.
-    pub(crate) const fn count(self) -> u32 {
-        if self.window.is_empty() { 0 } else { self.slots().saturating_add(self.cpus) }
+    #[inline(always)]
+    pub(crate) const fn count(&self) -> u32 {
+        self.count
     }
 
     /// The stacks of the idle threads.
@@ -149,13 +160,14 @@ impl Threads {
     }
 
     /// The record with this number, which must exist.
-    const fn record_at(self, number: u32) -> Record {
+    #[inline(always)]
+    const fn record_at(&self, number: u32) -> Record {
         Record(self.records.plus(number.wrapping_mul(RECORD_BYTES)))
     }
 
     /// The record with this number.
     #[inline(always)]
-    pub(crate) fn record(self, number: u32) -> Result<Record, Violation> {
+    pub(crate) fn record(&self, number: u32) -> Result<Record, Violation> {
         if cfg!(sva_os_unchecked) || number < self.count() {
             Ok(self.record_at(number))
         } else {
@@ -185,16 +197,26 @@ impl Threads {
 
     /// Makes the thread `name` a running one, on this CPU.
     #[inline(always)]
-    pub(crate) fn take(self, ram: &impl Memory, name: Name) -> Result<Record, Violation> {
+    pub(crate) fn take<M: Machine>(&self, ram: &M, name: Name) -> Result<Record, Violation> {
+        // A name is one of this table or of another's.
+        let record = if M::IS_ALONE { self.record_at(name.number) } else { self.record(name.number)? };
+        if cfg!(sva_os_unchecked) || record.exchange(ram, name.saved, name.saved.resumed()) {
+            Ok(record)
+        } else {
+            self.take_ready(ram, name)
+        }
+    }
+
+    /// As [`take`](Self::take), for a thread that is not saved: it may be ready. Out of the way of those that are.
+    #[cold]
+    #[inline(never)]
+    fn take_ready(&self, ram: &impl Memory, name: Name) -> Result<Record, Violation> {
         let record = self.record(name.number)?;
-        if cfg!(sva_os_unchecked) {
-            return Ok(record);
+        if record.exchange(ram, name.saved.to(State::Ready), name.saved.resumed()) {
+            Ok(record)
+        } else {
+            Err(self.why_not(ram, name))
         }
-        let word = record.word(ram);
-        if word.is_resumable(name.word) && record.exchange(ram, word, Word::running(name.word)) {
-            return Ok(record);
-        }
-        Err(self.why_not(ram, name))
     }
 
     /// Makes the slot of `name` busy if its state is one of those for which `fits` holds, and says which.
@@ -207,7 +229,7 @@ impl Threads {
         let record = self.record(name.number)?;
         let word = record.word(ram);
         let state = word.state();
-        if word.is_same(name.word) && fits(state) && record.exchange(ram, word, word.to(State::Busy)) {
+        if word.is_same(name.saved) && fits(state) && record.exchange(ram, word, word.to(State::Busy)) {
             return Ok((record, state));
         }
         Err(self.why_not(ram, name))
@@ -239,12 +261,12 @@ impl Threads {
     /// Why the thread `name` is not to be had.
     #[cold]
     #[inline(never)]
-    fn why_not(self, ram: &impl Memory, name: Name) -> Violation {
+    fn why_not(&self, ram: &impl Memory, name: Name) -> Violation {
         let Ok(record) = self.record(name.number) else {
             return Violation::NoSuchThread(name.number);
         };
         let word = record.word(ram);
-        if !word.is_same(name.word) {
+        if !word.is_same(name.saved) {
             return Violation::StaleThread(name.number);
         }
         match word.state() {
@@ -333,15 +355,15 @@ impl Record {
         self.write(ram, STACK_POINTER, value);
     }
 
-    /// The root that it has loaded, or will, by its number.
+    /// The root that it has loaded, or will.
     #[inline(always)]
     pub(crate) fn root(self, ram: &impl Memory) -> Frame {
-        PhysAddr::new(self.read(ram, ROOT)).containing()
+        Frame::from_low_bits(self.read(ram, ROOT))
     }
 
     #[inline(always)]
     pub(crate) fn set_root(self, ram: &impl Memory, root: Frame) {
-        self.write(ram, ROOT, root.start().get());
+        self.write(ram, ROOT, root.number());
     }
 
     /// How many pages its stack has.

@@ -1,5 +1,6 @@
 //! Segments for thread-local storage: the only descriptors that a client has a say in.
 
+use super::threads::Record;
 use crate::address::widen;
 use crate::interrupt::descriptor::{Descriptor, Selector};
 use crate::machine::Machine;
@@ -59,8 +60,16 @@ impl<M: Machine> Sva<M> {
         })
     }
 
+    /// Makes the TLS descriptors of this CPU those of `thread`. Interrupts are off. Not in line: who has none need not
+    /// keep registers free for it.
+    #[inline(never)]
+    pub(super) fn install_tls_of(&self, thread: Record) {
+        self.install_tls(thread.tls(&self.machine));
+    }
+
     /// Makes the TLS descriptors of this CPU these. Interrupts are off.
-    pub(crate) fn install_tls(&self, segments: Segments) {
+    #[inline(always)]
+    fn install_tls(&self, segments: Segments) {
         for (slot, descriptor) in (0..).zip(segments) {
             // SAFETY: a TLS slot; all that `set_tls` puts into a record is a data segment of ring 3, or null.
             unsafe { self.machine.set_tls(slot, descriptor) }

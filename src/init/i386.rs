@@ -43,7 +43,31 @@ impl<P: PagingMode> Sva<I386<P>> {
     /// 4. This is the only CPU that runs.
     #[doc(alias = "sva_mmu_init")]
     #[doc(alias = "sva_end_mem_init")]
+    #[cfg(not(sva_os_unchecked))]
     pub unsafe fn init(layout: &Layout<'_>, regions: &[Region]) -> Result<Self, Violation> {
+        // SAFETY: 1. to 4. are the caller's.
+        unsafe { Self::take_over(layout, regions) }
+    }
+
+    /// As `init`, in a build that checks nothing: so that no kernel gets one unawares.
+    ///
+    /// # Errors
+    ///
+    /// As `init`.
+    ///
+    /// # Safety
+    ///
+    /// 1. to 4. as `init`. And nothing that this library promises holds.
+    #[cfg(sva_os_unchecked)]
+    pub unsafe fn init_without_checks(layout: &Layout<'_>, regions: &[Region]) -> Result<Self, Violation> {
+        // SAFETY: 1. to 4. are the caller's.
+        unsafe { Self::take_over(layout, regions) }
+    }
+
+    /// # Safety
+    ///
+    /// As `init`.
+    pub(crate) unsafe fn take_over(layout: &Layout<'_>, regions: &[Region]) -> Result<Self, Violation> {
         let features = Features::detect::<P>()?;
         let mut plan = Plan::new::<P>(layout, regions, 1)?;
         plan.half.constant = Some(first::frame_of_variable(layout, tables::idt_page().start())?);
@@ -62,7 +86,7 @@ impl<P: PagingMode> Sva<I386<P>> {
 
     /// # Safety
     ///
-    /// As [`init`](Self::init); the machine was claimed and interrupts are off.
+    /// As `init`; the machine was claimed and interrupts are off.
     unsafe fn claimed(features: Features, layout: &Layout<'_>, plan: Plan<'_>) -> Result<Self, Violation> {
         // SAFETY: the machine was claimed.
         let first = unsafe { FirstTables::new(layout) }?;

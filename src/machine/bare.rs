@@ -172,6 +172,7 @@ impl<P: PagingMode> Context for Bare<P> {
 
 impl<P: PagingMode> Machine for Bare<P> {
     type Mode = P;
+    const IS_ALONE: bool = false;
 
     #[inline(always)]
     fn cpu(&self) -> Cpu {

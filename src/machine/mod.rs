@@ -128,6 +128,10 @@ pub trait Machine: Memory + Context {
     /// The paging mode that its CPUs run in.
     type Mode: PagingMode;
 
+    /// Whether there is only one such machine in the program. Then every name that the library gave out is one of
+    /// this machine, and need not be asked where it comes from.
+    const IS_ALONE: bool;
+
     /// The CPU that asks. Stays true only while interrupts are off.
     fn cpu(&self) -> Cpu;
 

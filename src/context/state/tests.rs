@@ -39,18 +39,6 @@ fn a_word_is_its_state_and_its_generation() {
 }
 
 #[test]
-fn ready_and_saved_threads_of_that_name_are_resumable() {
-    let name = Word::from_bits(0).next().unwrap().next().unwrap().to(State::Ready);
-    for state in ALL {
-        let resumable = matches!(state, State::Ready | State::Saved);
-        assert_eq!(name.to(state).is_resumable(name), resumable, "{state:?}");
-        assert!(!name.next().unwrap().to(state).is_resumable(name));
-    }
-    assert_eq!(Word::running(name).state(), State::Running);
-    assert!(Word::running(name).is_same(name));
-}
-
-#[test]
 fn the_last_generation_has_no_next() {
     let last = Word::from_bits(u32::MAX);
     assert_eq!(last.next(), None);
@@ -69,5 +57,6 @@ fn what_is_left_is_one_less() {
     ];
     for (on_its_stack, afterwards) in pairs {
         assert_eq!(name.to(on_its_stack).left(), name.to(afterwards));
+        assert_eq!(name.to(afterwards).resumed(), name.to(on_its_stack));
     }
 }

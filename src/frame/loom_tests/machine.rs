@@ -205,6 +205,7 @@ impl Memory for Tiny {
 
 impl Machine for Tiny {
     type Mode = TwoLevel;
+    const IS_ALONE: bool = false;
 
     fn cpu(&self) -> Cpu {
         cpu(self.cpu.get())

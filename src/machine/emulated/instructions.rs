@@ -61,6 +61,7 @@ impl<P: PagingMode> Memory for Emulated<P> {
 
 impl<P: PagingMode> Machine for Emulated<P> {
     type Mode = P;
+    const IS_ALONE: bool = false;
 
     #[inline(always)]
     fn cpu(&self) -> Cpu {

@@ -205,6 +205,8 @@ const fn length(bytes: &[u8]) -> u32 {
 
 impl<P: PagingMode> Machine for I386<P> {
     type Mode = P;
+    /// Init claims the machine for one instance.
+    const IS_ALONE: bool = true;
 
     #[inline(always)]
     fn cpu(&self) -> Cpu {
