@@ -104,7 +104,7 @@ impl<P: PagingMode> Sva<I386<P>> {
         levels::begin_tables();
         // SAFETY: 1. the first tables map the image, writable, and the root's tables map it in the same place.
         // 2. is the caller's. 3. interrupts are off, NMI is held back, and no other CPU runs.
-        unsafe { tables::load(half.root.start()) };
+        unsafe { tables::load(half.root.start(), layout.stacks) };
         // SAFETY: the sealed root, complete, which is never changed.
         unsafe { registers::load_root(half.root) };
         // SAFETY: the root that was just loaded has this direct map, and so has every other.

@@ -1,7 +1,8 @@
 //! The last words about a double fault.
 
 use super::descriptor::TaskState;
-use crate::address::{FRAME_BYTES, VirtAddr};
+use crate::address::{FRAME_BYTES, PageRange, VirtAddr};
+use crate::context::SLOT_PAGES;
 use crate::layout::GUARD_PAGES;
 use core::fmt;
 
@@ -9,6 +10,8 @@ use core::fmt;
 pub(super) struct DoubleFault {
     pub(super) left: TaskState,
     pub(super) fault: VirtAddr,
+    /// The window for stacks.
+    pub(super) stacks: PageRange,
 }
 
 impl DoubleFault {
@@ -22,12 +25,25 @@ impl DoubleFault {
     }
 }
 
+impl DoubleFault {
+    /// The number of the thread on whose stack it was.
+    fn thread(&self) -> Option<u32> {
+        let page = VirtAddr::new(self.left.esp).containing();
+        let place = page.number().wrapping_sub(self.stacks.first().number());
+        self.stacks.contains(page).then_some(place / SLOT_PAGES)
+    }
+}
+
 impl fmt::Display for DoubleFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (TaskState { cs, eip, eflags, esp, ebp, .. }, fault) = (self.left, self.fault);
         writeln!(f, "#DF (double fault){}", if self.is_overflow() { ", stack overflow" } else { "" })?;
         writeln!(f, "  CS {cs:#06x} EIP {eip:#010x} EFLAGS {eflags:#010x} ESP {esp:#010x} EBP {ebp:#010x}")?;
-        write!(f, "  CR2 {fault}")
+        write!(f, "  CR2 {fault}")?;
+        match self.thread() {
+            Some(thread) => write!(f, ", on the stack of thread {thread}"),
+            None => Ok(()),
+        }
     }
 }
 

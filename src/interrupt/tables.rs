@@ -9,11 +9,12 @@ use super::descriptor::{Descriptor, FIRST_TLS, GDT_ENTRIES, Gate, TLS_SLOTS, Tas
 use super::report::DoubleFault;
 use super::stubs;
 use super::vector::Vector;
-use crate::address::{FRAME_BYTES, Page, PhysAddr, VirtAddr, widen};
+use crate::address::{FRAME_BYTES, Page, PageRange, PhysAddr, VirtAddr, widen};
 use crate::machine::i386::tables::{self as leaf, address};
 use crate::machine::i386::{self, console::Console, registers};
 use core::cell::UnsafeCell;
 use core::fmt::Write;
+use core::sync::atomic::{AtomicU32, Ordering};
 use static_assertions::const_assert;
 
 /// Memory of the library that the CPU reads, and partly writes.
@@ -69,6 +70,9 @@ pub(crate) static TASK: Shared<OnOnePage<TaskState>> = Shared::new(OnOnePage(Tas
 static DOUBLE_FAULT: Shared<OnOnePage<TaskState>> = Shared::new(OnOnePage(TaskState::of_cpu()));
 static DOUBLE_FAULT_STACK: Shared<Stack> = Shared::new(Stack([0; widen(STACK_BYTES)]));
 
+/// The window for stacks: its first page and how many there are. For the double fault's last words.
+static STACKS: [AtomicU32; 2] = [AtomicU32::new(0), AtomicU32::new(0)];
+
 /// The last byte of a table, as GDTR and IDTR want it.
 #[expect(clippy::as_conversions, reason = "asserted to fit")]
 const fn limit_of<T>() -> u16 {
@@ -82,7 +86,7 @@ pub(crate) fn idt_page() -> Page {
 }
 
 /// Writes the tables and loads them: GDTR, IDTR, TR, LDTR and every segment register. `root` is CR3 of the
-/// double fault's task.
+/// double fault's task, `stacks` the window for stacks.
 ///
 /// # Safety
 ///
@@ -90,7 +94,10 @@ pub(crate) fn idt_page() -> Page {
 ///    mapped where it is, in the tables in CR3 and in those at `root`.
 /// 2. The segment registers are flat, base 0, limit 4 GiB. Nobody uses FS, GS or a local table.
 /// 3. Interrupts are off, and NMI does not come. No other CPU runs this, or uses the tables.
-pub(crate) unsafe fn load(root: PhysAddr) {
+pub(crate) unsafe fn load(root: PhysAddr, stacks: PageRange) {
+    for (place, value) in STACKS.iter().zip([stacks.first().number(), stacks.count()]) {
+        place.store(value, Ordering::Relaxed);
+    }
     let top = DOUBLE_FAULT_STACK.address().get().wrapping_add(STACK_BYTES);
     let entry: unsafe extern "C" fn() = stubs::double_fault_entry;
     #[expect(clippy::as_conversions, reason = "a function's address")]
@@ -138,7 +145,9 @@ pub(super) extern "C" fn double_fault() -> ! {
     let left: *const TaskState = TASK.0.get().cast();
     // SAFETY: the CPU wrote there the registers of the task that it left, and does not go back to it.
     let left = unsafe { left.read_volatile() };
-    let why = DoubleFault { left, fault };
+    let [first, count] = STACKS.each_ref().map(|place| place.load(Ordering::Relaxed));
+    let stacks = Page::new(first).and_then(|first| PageRange::new(first, count)).unwrap_or(PageRange::EMPTY);
+    let why = DoubleFault { left, fault, stacks };
     // The console answers Ok.
     _ = writeln!(Console, "sva-os: {why}");
     i386::end()

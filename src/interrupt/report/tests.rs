@@ -3,12 +3,14 @@
 extern crate std;
 
 use super::*;
+use crate::address::Page;
 use std::string::ToString;
 
 fn report(esp: u32, fault: u32) -> DoubleFault {
     let left =
         TaskState { cs: 0x8, eip: 0xc010_1234, eflags: 0x46, esp, ebp: 0xc020_0080, ..TaskState::of_cpu() };
-    DoubleFault { left, fault: VirtAddr::new(fault) }
+    let stacks = PageRange::new(Page::new(0xf_8000).unwrap(), 4 * SLOT_PAGES).unwrap();
+    DoubleFault { left, fault: VirtAddr::new(fault), stacks }
 }
 
 #[test]
@@ -49,4 +51,18 @@ fn words() {
          CR2 0xc01ffffc"
     );
     assert!(report(0xc020_0000, 0).to_string().starts_with("#DF (double fault)\n"));
+    for (esp, thread) in [
+        (0xf7ff_fffc, None),
+        (0xf800_0000, Some(0)),
+        (0xf800_fffc, Some(0)),
+        (0xf801_0000, Some(1)),
+        (0xf803_fffc, Some(3)),
+        (0xf804_0000, None),
+    ] {
+        let words = report(esp, esp - 4).to_string();
+        match thread {
+            Some(thread) => assert!(words.ends_with(&std::format!(", on the stack of thread {thread}"))),
+            None => assert!(!words.contains("thread")),
+        }
+    }
 }

@@ -12,6 +12,7 @@
 //! more.
 
 use super::{I386, platform, registers};
+use crate::address::PageRange;
 use crate::interrupt::quiet::Quiet;
 use crate::interrupt::{self, Interrupts, tables};
 use crate::io::Io;
@@ -63,7 +64,7 @@ impl<P: PagingMode> I386<P> {
         // SAFETY: fewer interrupts break nothing.
         unsafe { platform::hold_nmi(true) };
         // SAFETY: 1. and 2. are the caller's. 3. interrupts are off, NMI is held back, and no other CPU runs.
-        unsafe { tables::load(registers::root().start()) };
+        unsafe { tables::load(registers::root().start(), PageRange::EMPTY) };
         interrupt::start(Self::WITHOUT_RAM);
         // SAFETY: every vector has its gate.
         unsafe { platform::hold_nmi(false) };
