@@ -263,6 +263,16 @@ violations! {
     PortNotOffered(u32) Dma "port {:#06x} is not offered, or not with those before it";
     /// The port belongs to somebody.
     PortTaken(u32) Dma "port {:#06x} is taken";
+    /// The keyboard controller does not get this command from safe code.
+    KeyboardCommand(u32) Entry "command {:#04x} is not for the keyboard controller";
+    /// The value names the function: bus, device and number.
+    NoSuchFunction(u32) Dma "there is no PCI function {:#06x}";
+    /// The register, or a bit of it that would change, is not the client's to write; the value is its offset.
+    PciRegister(u32) Dma "register {:#04x} of a PCI function is not to be written so";
+    /// The function is not known to have no DMA engine; the value names it.
+    MayHaveDma(u32) Dma "PCI function {:#06x} may reach RAM by itself";
+    /// The function does not answer at ports by this base address register.
+    NoSuchBar(u32) Dma "base address register {} names no ports";
     /// The offset lies past the end of the claimed ports, or the access passes it.
     OutsidePorts(u32) Dma "the access at offset {:#x} passes the end of the claimed ports";
 }

@@ -5,6 +5,8 @@
 //! claim ever waits for another. Words are taken upwards: a claim fails in a word because of one that
 //! has come as far and goes on from there, so of claims that race one holds at last.
 
+use crate::interrupt::quiet::Locked;
+use crate::machine::Machine;
 use crate::violation::Violation;
 use core::sync::atomic::{AtomicU32, Ordering};
 use static_assertions::const_assert_eq;
@@ -158,12 +160,35 @@ fn release<B: Bits>(words: &[B], ports: Ports) -> bool {
 /// Which ports of a machine somebody has.
 pub struct Claims {
     words: [AtomicU32; WORDS],
+    /// Held while several accesses to PCI configuration space belong together.
+    configuration: Locked<()>,
+    /// Held between an index and a byte of the CMOS.
+    cmos: Locked<()>,
 }
 
 impl Claims {
     /// Nobody has any.
     pub(crate) const fn new() -> Self {
-        Self { words: [const { AtomicU32::new(0) }; WORDS] }
+        Self {
+            words: [const { AtomicU32::new(0) }; WORDS],
+            configuration: Locked::new(()),
+            cmos: Locked::new(()),
+        }
+    }
+
+    /// Calls `run` while nobody else reaches PCI configuration space, with interrupts off.
+    pub(super) fn configuration<M: Machine, R>(&self, machine: &M, run: impl FnOnce() -> R) -> R {
+        self.configuration.with(machine, |()| run())
+    }
+
+    /// Calls `run` while nobody else reaches the CMOS, with interrupts off.
+    pub(super) fn cmos<M: Machine, R>(&self, machine: &M, run: impl FnOnce() -> R) -> R {
+        self.cmos.with(machine, |()| run())
+    }
+
+    /// The lowest of `ports` that somebody has.
+    pub(super) fn first_taken(&self, ports: Ports) -> Option<u16> {
+        parts(&self.words, ports).find_map(|part| part.taken(Bits::load(part.word)))
     }
 
     /// Takes all of `ports`, or none.
@@ -186,6 +211,8 @@ impl Claims {
     pub(crate) fn copy(&self) -> Self {
         Self {
             words: core::array::from_fn(|word| AtomicU32::new(self.words.get(word).map_or(0, Bits::load))),
+            configuration: Locked::new(()),
+            cmos: Locked::new(()),
         }
     }
 

@@ -7,7 +7,7 @@
 //! [`Port`] made from it need no check at all.
 //!
 //! What every kernel needs of the rest has a name: [`delay`](Io::delay), [`reset`](Io::reset),
-//! [`power_off`](Io::power_off).
+//! [`power_off`](Io::power_off), [`cmos`](Io::cmos), the [keyboard](Io::keyboard), and the [bus](pci).
 //!
 //! | question | answered in |
 //! |---|---|
@@ -16,7 +16,10 @@
 //! | does this access stay inside? | [`PortRange`] |
 
 mod claims;
+mod clock;
+mod keyboard;
 mod named;
+pub mod pci;
 pub mod policy;
 mod ports;
 mod register;
@@ -26,6 +29,7 @@ mod serial_log;
 mod uart;
 
 pub use claims::Claims;
+pub use keyboard::Keyboard;
 pub use ports::{Port, PortRange};
 pub use register::Register;
 #[cfg(feature = "log")]

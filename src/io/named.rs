@@ -1,6 +1,7 @@
 //! What every kernel needs of the ports that are not handed out, each as one operation.
 
 use super::Io;
+use super::pci::Function;
 use crate::interrupt::quiet::Quiet;
 use crate::machine::Machine;
 
@@ -24,11 +25,6 @@ const RESET_CONTROL: u16 = 0xcf9;
 const SYSTEM_RESET: u8 = 1 << 1;
 /// Of it: when this bit rises, the reset begins.
 const RESET_CPU: u8 = 1 << 2;
-
-/// PCI configuration mechanism 1.
-const CONFIG_ADDRESS: u16 = 0xcf8;
-const CONFIG_DATA: u16 = 0xcfc;
-const CONFIG_ENABLE: u32 = 1 << 31;
 
 /// A PCI function with the ACPI registers of a machine.
 struct PowerManagement {
@@ -102,12 +98,12 @@ impl<M: Machine> Io<'_, M> {
     /// elsewhere the same port may start a DMA.
     pub fn power_off(self) -> ! {
         let _quiet = Quiet::new(self.machine);
-        // Every function of bus 0. The address of its register 0 is the address of the function.
-        for function in (0..0x1_0000).step_by(0x100) {
-            let id = self.config(function, 0);
+        let pci = self.pci_unasked();
+        for function in Function::of_first_bus() {
+            let id = pci.read(function, 0);
             let Some(chip) = CHIPS.iter().find(|chip| chip.id == id) else { continue };
-            let base = self.config(function, chip.base.0) & chip.base.1;
-            let answers = self.config(function, chip.enable.0) & chip.enable.1 != 0;
+            let base = pci.read(function, chip.base.0) & chip.base.1;
+            let answers = pci.read(function, chip.enable.0) & chip.enable.1 != 0;
             let Some(control) = u16::try_from(base).ok().and_then(|base| base.checked_add(PM1_CONTROL))
             else {
                 continue;
@@ -124,14 +120,6 @@ impl<M: Machine> Io<'_, M> {
             }
         }
         self.machine.stop("power-off")
-    }
-
-    /// A configuration register of a function of bus 0; ones if there is no such function.
-    fn config(self, function: u32, register: u8) -> u32 {
-        // SAFETY: the library's own port; it selects what the next access reads.
-        unsafe { self.machine.port_write(CONFIG_ADDRESS, CONFIG_ENABLE | function | u32::from(register)) }
-        // SAFETY: the library's own port; to read these registers changes nothing.
-        unsafe { self.machine.port_read(CONFIG_DATA) }
     }
 }
 

@@ -224,6 +224,20 @@ impl<M: Machine, W: Register> Port<'_, M, W> {
     }
 }
 
+impl<M: Machine, W: Register> Port<'_, M, W> {
+    /// Reads the register once for every place of `values` (INS).
+    pub fn read_all(self, values: &mut [W]) {
+        // SAFETY: as in `read`.
+        unsafe { self.machine.port_read_all(self.number, values) }
+    }
+
+    /// Writes every one of `values` to the register (OUTS).
+    pub fn write_all(self, values: &[W]) {
+        // SAFETY: as in `read`.
+        unsafe { self.machine.port_write_all(self.number, values) }
+    }
+}
+
 impl<M: Machine, W: Register> Clone for Port<'_, M, W> {
     fn clone(&self) -> Self {
         *self

@@ -206,6 +206,24 @@ pub trait Machine: Memory + Context {
     /// Writes `value` to an I/O port. The caller owns the port, and those behind it that `W` reaches.
     unsafe fn port_write<W: Register>(&self, port: u16, value: W);
 
+    /// Reads the port into every place of `values`, one after the other (INS). The caller owns the port, as for
+    /// [`port_read`](Self::port_read).
+    unsafe fn port_read_all<W: Register>(&self, port: u16, values: &mut [W]) {
+        for value in values {
+            // SAFETY: the caller's.
+            *value = unsafe { self.port_read(port) };
+        }
+    }
+
+    /// Writes every one of `values` to the port, one after the other (OUTS). The caller owns the port, as for
+    /// [`port_write`](Self::port_write).
+    unsafe fn port_write_all<W: Register>(&self, port: u16, values: &[W]) {
+        for value in values {
+            // SAFETY: the caller's.
+            unsafe { self.port_write(port, *value) }
+        }
+    }
+
     /// Reads a device register of size `W`. The caller owns the address, which is not RAM.
     unsafe fn device_read<W: Word>(&self, at: PhysAddr) -> W;
 

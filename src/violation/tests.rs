@@ -104,6 +104,11 @@ fn all() -> Vec<(Violation, &'static str, Class, &'static str)> {
         PastLastPort(0xffff) Dma "the range of ports from 0xffff on passes the last"
         PortNotOffered(0x20) Dma "port 0x0020 is not offered, or not with those before it"
         PortTaken(0x3f8) Dma "port 0x03f8 is taken"
+        KeyboardCommand(0xfe) Entry "command 0xfe is not for the keyboard controller"
+        NoSuchFunction(0x00f8) Dma "there is no PCI function 0x00f8"
+        PciRegister(0x40) Dma "register 0x40 of a PCI function is not to be written so"
+        MayHaveDma(0x0018) Dma "PCI function 0x0018 may reach RAM by itself"
+        NoSuchBar(6) Dma "base address register 6 names no ports"
         OutsidePorts(8) Dma "the access at offset 0x8 passes the end of the claimed ports"
     }
 }

@@ -11,6 +11,7 @@
 extern crate std;
 
 use super::*;
+use crate::io::pci::{CONFIG_ADDRESS, CONFIG_DATA};
 use crate::machine::Emulated;
 use crate::machine::emulated::{Config, Direction, Register};
 use crate::mmu::Pae;

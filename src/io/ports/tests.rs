@@ -103,6 +103,26 @@ fn attack_p01_no_access_passes_the_end() {
 }
 
 #[test]
+fn strings_are_as_many_accesses() {
+    let machine = machine();
+    let range = take(&machine, 0x1f0, 8).unwrap();
+    let data = range.port::<u16>(0).unwrap();
+    let mut words = [0; 3];
+    for word in [1, 2, 3] {
+        machine.devices().inject(crate::machine::emulated::Register::Port(0x1f0), word);
+    }
+    data.read_all(&mut words);
+    assert_eq!(words, [1, 2, 3]);
+    data.write_all(&words);
+    data.write_all(&[]);
+    let expected: Vec<_> = [Direction::Read, Direction::Write]
+        .into_iter()
+        .flat_map(|direction| [1, 2, 3].map(|word| access(0x1f0, direction, 2, word)))
+        .collect();
+    assert_eq!(log(&machine), expected);
+}
+
+#[test]
 fn all_ports_are_one_range() {
     let machine = machine();
     let all = take(&machine, 0, 0x1_0000).unwrap();

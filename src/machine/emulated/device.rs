@@ -1,5 +1,6 @@
 //! Devices: every access is on record, and what they answer is chosen by the caller.
 
+use super::pci::PciBus;
 use super::ram::mix;
 use crate::address::PhysAddr;
 use crate::machine::Cpu;
@@ -56,6 +57,8 @@ pub struct DeviceAccess {
 pub struct Devices {
     /// Every access, oldest first. It grows until somebody clears it.
     pub log: Vec<DeviceAccess>,
+    /// The PCI bus, if the machine has one. Where its functions answer nobody is.
+    pub pci: Option<PciBus>,
     answers: BTreeMap<Register, VecDeque<u64>>,
     written: u64,
 }
@@ -67,13 +70,16 @@ impl Devices {
         self.answers.entry(register).or_default().push_back(value);
     }
 
-    /// A digest of everything that was written, in order. Reads and the log are not in it.
+    /// A digest of everything that was written, in order, but to the PCI bus: of that, what it holds. Reads and the
+    /// log are not in it.
     pub fn digest(&self) -> u64 {
-        self.written
+        self.pci.as_ref().map_or(self.written, |pci| mix(self.written, pci.digest()))
     }
 
     pub(super) fn read(&mut self, cpu: Cpu, register: Register, bytes: u32) -> u64 {
-        let answer = self.answers.get_mut(&register).and_then(VecDeque::pop_front).unwrap_or(u64::MAX);
+        let of_pci = self.pci.as_ref().and_then(|pci| pci.read(register));
+        let injected = |answers: &mut BTreeMap<_, VecDeque<_>>| answers.get_mut(&register)?.pop_front();
+        let answer = of_pci.or_else(|| injected(&mut self.answers)).unwrap_or(u64::MAX);
         let value = answer & u64::MAX >> (64 - 8 * bytes);
         self.log.push(DeviceAccess { cpu, register, direction: Direction::Read, bytes, value });
         value
@@ -81,6 +87,9 @@ impl Devices {
 
     pub(super) fn write(&mut self, cpu: Cpu, register: Register, bytes: u32, value: u64) {
         self.log.push(DeviceAccess { cpu, register, direction: Direction::Write, bytes, value });
+        if self.pci.as_mut().is_some_and(|pci| pci.write(register, value)) {
+            return;
+        }
         self.written = mix(mix(self.written, register.bits()), mix(bytes.into(), value));
     }
 }

@@ -305,6 +305,16 @@ impl<P: PagingMode> Machine for I386<P> {
         unsafe { port::write(port, value) }
     }
 
+    unsafe fn port_read_all<W: Register>(&self, port: u16, values: &mut [W]) {
+        // SAFETY: the caller owns the port.
+        unsafe { port::read_all(port, values) }
+    }
+
+    unsafe fn port_write_all<W: Register>(&self, port: u16, values: &[W]) {
+        // SAFETY: the caller owns the port.
+        unsafe { port::write_all(port, values) }
+    }
+
     /// Ones, as from a bus where nothing answers: no window for devices is mapped.
     unsafe fn device_read<W: Word>(&self, _at: PhysAddr) -> W {
         W::low_bits_of(u64::MAX)
