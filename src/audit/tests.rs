@@ -16,11 +16,14 @@
 extern crate std;
 
 use super::*;
-use crate::address::PhysAddr;
+use crate::address::{PageRange, PhysAddr};
 use crate::frame::stamp::Time;
-use crate::init::tests::world::{RAM, World, cpu, frame, frames, world};
-use crate::machine::Word as RamWord;
-use crate::mmu::{KernelPages, Rights};
+use crate::init::tests::world::{RAM, World, cpu, frame, frames, image, page, world};
+use crate::layout::{DirectMap, Layout};
+use crate::machine::emulated::Config;
+use crate::machine::{Emulated, Word as RamWord};
+use crate::memory_map::{Region, Usage};
+use crate::mmu::{KernelPages, Pae, Rights, TwoLevel};
 use std::string::ToString;
 use std::vec;
 
@@ -244,4 +247,38 @@ fn findings_say_their_invariant() {
         assert_eq!(finding.invariant(), invariant);
         assert_eq!(finding.to_string(), text);
     }
+}
+
+/// The recount looks from the first table or root to the last, wherever these are.
+#[test]
+fn a_root_may_be_the_last_frame() {
+    fn recounts<P: PagingMode>() {
+        let region = |start: u64, count: u64| Region {
+            start: start << 12,
+            length: count << 12,
+            usage: Usage::Available,
+        };
+        let layout = Layout {
+            image: &image(0xc_0000),
+            user: PageRange::new(page(0), 0xc_0000).unwrap(),
+            direct_map: DirectMap { first: page(0xc_0000), frames: frames(0, RAM) },
+            stacks: PageRange::EMPTY,
+            in_use: &[],
+        };
+        // The library's own memory does not fit behind the hole.
+        let regions = [region(0, 60), region(63, 1)];
+        let machine = Emulated::<P>::new(&Config::new(RAM, 1));
+        let sva = Sva::emulate(machine, &layout, &regions).unwrap();
+        sva.declare_root(frame(63)).unwrap();
+        sva.declare_table(frame(13), P::LEVELS - 1).unwrap();
+        sva.link(frame(63), 0, frame(13)).unwrap();
+        assert_eq!(sva.audit().map(|summary| summary.user_entries), Ok(1));
+        let table = sva.machine().peek::<u32>(frame(63).start());
+        sva.machine().poke(frame(63).start(), 0u32);
+        assert!(sva.audit().is_err());
+        sva.machine().poke(frame(63).start(), table);
+        assert!(sva.audit().is_ok());
+    }
+    recounts::<TwoLevel>();
+    recounts::<Pae>();
 }

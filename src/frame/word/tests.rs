@@ -107,6 +107,16 @@ fn each_count_goes_to_its_guard_and_back() {
 }
 
 /// Whatever the other count is, the guard tells of the one that left its range.
+/// The guard of the total is the highest bit, which nothing else is.
+#[test]
+fn the_total_alone_overflows_into_the_sign() {
+    for bit in 0..32 {
+        assert_eq!(Word::from_bits(1 << bit).total_overflowed(), bit == 31, "bit {bit}");
+        assert_eq!(Word::from_bits(!(1 << bit)).total_overflowed(), bit != 31, "all but bit {bit}");
+    }
+    assert!(!Word::from_bits(0).total_overflowed());
+}
+
 #[test]
 fn the_counts_are_independent() {
     for writable in [0, 1, 1000, 2046, 2047] {
