@@ -103,6 +103,7 @@ pub fn runs() -> Vec<Run> {
             }
         }
     }
+    threads(&mut runs);
     runs.extend(BOOTS);
     runs.extend(PORTS);
     for (mode, _) in MODES {
@@ -123,6 +124,29 @@ pub fn runs() -> Vec<Run> {
     }
     runs
 }
+
+/// The kernel of threads and user programs: the shipped profile on every CPU, the other on one.
+fn threads(runs: &mut Vec<Run>) {
+    for (mode, cpus) in MODES {
+        let old: &[_] = if mode == Mode::TwoLevel { &["486", "pentium"] } else { &[] };
+        let shipped = cpus.iter().chain(old).map(|cpu| (Profile::Release, *cpu));
+        for (profile, cpu) in shipped.chain([(Profile::Dev, "max")]) {
+            let run = Run { kernel: "threads", profile, mode, cpu: Some(cpu), memory: Some(64), ..RUN };
+            runs.extend(THREADS.map(|(append, status, texts)| Run {
+                append,
+                expect: Expect { status, texts },
+                ..run
+            }));
+        }
+    }
+}
+
+/// Its tests.
+const THREADS: [(&str, u8, &[&str]); 3] = [
+    ("swaps", 0, &["70 steps"]),
+    ("users", 0, &[]),
+    ("exceptions", 0, &["instructions and 256 vectors, twice", "20 ticks"]),
+];
 
 /// Time by the count of instructions.
 const COUNTED: &[&str] = &["-icount", "shift=0,sleep=off"];

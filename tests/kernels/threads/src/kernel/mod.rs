@@ -1,6 +1,9 @@
 #[path = "../../../machine/src/kernel/console.rs"]
 mod console;
+mod cpu;
+mod exceptions;
 mod frames;
+mod instructions;
 mod program;
 mod swaps;
 mod users;
@@ -19,7 +22,7 @@ entry!(main);
 type Kernel = Sva<I386<Mode>>;
 type Test = fn(&'static Kernel);
 
-const TESTS: &[(&str, Test)] = &[("swaps", swaps::run), ("users", users::run)];
+const TESTS: &[(&str, Test)] = &[("swaps", swaps::run), ("users", users::run), ("exceptions", exceptions::run)];
 
 fn main(boot: &'static Boot<Mode>) -> Status {
     // The loader puts the kernel's path in front.
