@@ -142,10 +142,14 @@ fn threads(runs: &mut Vec<Run>) {
 }
 
 /// Its tests.
-const THREADS: [(&str, u8, &[&str]); 3] = [
+const THREADS: [(&str, u8, &[&str]); 7] = [
     ("swaps", 0, &["70 steps"]),
     ("users", 0, &[]),
     ("exceptions", 0, &["instructions and 256 vectors, twice", "20 ticks"]),
+    ("selectors", 0, &["Ds: 16 loaded", "InterruptReturn"]),
+    ("flags", 0, &["66 words"]),
+    ("addresses", 0, &["faults"]),
+    ("tls", 0, &["400 reads"]),
 ];
 
 /// Time by the count of instructions.

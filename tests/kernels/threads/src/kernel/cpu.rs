@@ -36,7 +36,6 @@ macro_rules! control {
     }};
 }
 
-
 /// Nothing of a program is left in the flags, segments and control registers of ring 0.
 pub(super) fn check_kernel_state() {
     assert_eq!(flags() & FOREIGN, 0);

@@ -144,9 +144,7 @@ impl Seen<'_> {
                 self.is_exception(Exception::PageFault, code, Some(to)) && self.context.instruction == to
             }
             Expect::Either(one, other) => self.is(one) || self.is(other),
-            Expect::ByNested(clear, set) => {
-                self.is(if self.start == Start::Hostile { set } else { clear })
-            }
+            Expect::ByNested(clear, set) => self.is(if self.start == Start::Hostile { set } else { clear }),
         }
     }
 
@@ -237,11 +235,8 @@ program!(steps: "pushl $0x37300", "popfl", "nop", "pushfl", "popl %eax", "int $0
 program!(shadow: "pushl $0x100", "popfl", "movl %ss, %ecx", "movl %ecx, %ss", "int $0x80");
 
 fn single_steps(sva: &'static Kernel) {
-    let debug = Exit::Exception(UserException {
-        exception: Exception::Debug,
-        code: ErrorCode::None,
-        address: None,
-    });
+    let debug =
+        Exit::Exception(UserException { exception: Exception::Debug, code: ErrorCode::None, address: None });
     let program = Program::new(sva, steps());
     let mut context = program.context();
     // NOP, PUSHF, POP; then the call; then the two NOPs behind it.

@@ -1,14 +1,21 @@
+mod addresses;
 #[path = "../../../machine/src/kernel/console.rs"]
 mod console;
 mod cpu;
 mod exceptions;
+mod flags;
 mod frames;
 mod instructions;
 mod program;
+mod segments;
+mod selectors;
 mod swaps;
+mod tls;
 mod users;
 
 use console::println;
+use core::ptr;
+use core::sync::atomic::{AtomicPtr, Ordering};
 use sva_os::Sva;
 use sva_os::boot::{Boot, Status, entry};
 use sva_os::machine::I386;
@@ -22,7 +29,23 @@ entry!(main);
 type Kernel = Sva<I386<Mode>>;
 type Test = fn(&'static Kernel);
 
-const TESTS: &[(&str, Test)] = &[("swaps", swaps::run), ("users", users::run), ("exceptions", exceptions::run)];
+/// The library's handle, for handlers that capture nothing.
+static KERNEL: AtomicPtr<Kernel> = AtomicPtr::new(ptr::null_mut());
+
+fn kernel() -> &'static Kernel {
+    // SAFETY: `main` put it there, before any test began.
+    unsafe { &*KERNEL.load(Ordering::Relaxed) }
+}
+
+const TESTS: &[(&str, Test)] = &[
+    ("swaps", swaps::run),
+    ("users", users::run),
+    ("exceptions", exceptions::run),
+    ("selectors", selectors::run),
+    ("flags", flags::run),
+    ("addresses", addresses::run),
+    ("tls", tls::run),
+];
 
 fn main(boot: &'static Boot<Mode>) -> Status {
     // The loader puts the kernel's path in front.
@@ -31,6 +54,7 @@ fn main(boot: &'static Boot<Mode>) -> Status {
         println!("there is no such test");
         return Status::FAILED;
     };
+    KERNEL.store(ptr::from_ref(boot.sva()).cast_mut(), Ordering::Relaxed);
     frames::make_heap(boot.sva());
     println!("test {name}");
     test(boot.sva());
