@@ -124,9 +124,16 @@ impl Kind {
         }
     }
 
-    /// Whether it is a far return, which TCG does as ring 0 would, so that with SMAP on it does none.
-    fn is_return(self) -> bool {
-        matches!(self, Self::Return | Self::InterruptReturn)
+    /// Where TCG reaches the stack as ring 0 would: in far calls and returns. With SMAP on it does none then. (It
+    /// also lets a program write kernel memory by a far call with ESP there; on silicon that is a page fault.)
+    fn ring_0_access(self, top: VirtAddr) -> Option<UserException> {
+        let (code, address) = match self {
+            Self::Return | Self::InterruptReturn => (PageFaultCode::PRESENT, top.get()),
+            Self::Call => (PageFaultCode::PRESENT | PageFaultCode::WRITE, top.get() - 4),
+            _ => return None,
+        };
+        let code = ErrorCode::PageFault(code);
+        Some(UserException { exception: Exception::PageFault, code, address: Some(VirtAddr::new(address)) })
     }
 }
 
@@ -143,11 +150,7 @@ fn loaded(sva: &'static Kernel, segments: Segments, kind: Kind) {
         Exit::Exception(UserException { exception, code, address: None })
     };
     let top = VirtAddr::new(STACK.get() - 12);
-    let not_read = Exit::Exception(UserException {
-        exception: Exception::PageFault,
-        code: ErrorCode::PageFault(PageFaultCode::PRESENT),
-        address: Some(top),
-    });
+    let not_done = kind.ring_0_access(top).filter(|_| cpu::has_smap()).map(Exit::Exception);
     let mut harmless = 0;
     for selector in 0..=u16::MAX {
         let mut context = program.context();
@@ -159,7 +162,7 @@ fn loaded(sva: &'static Kernel, segments: Segments, kind: Kind) {
             sva.write_bytes(stack, 4096 - 12, far.as_flattened()).unwrap();
         }
         let exit = sva.run(program.root(), &mut context).unwrap();
-        if kind.is_return() && cpu::has_smap() && exit == not_read {
+        if Some(exit) == not_done {
             continue;
         }
         if kind.loads(segments, selector) {
