@@ -1,12 +1,18 @@
 mod addresses;
+mod calls;
 #[path = "../../../machine/src/kernel/console.rs"]
 mod console;
+mod copies;
 mod cpu;
 mod exceptions;
 mod flags;
 mod frames;
 mod instructions;
+mod preempted_copies;
 mod program;
+#[path = "../../../machine/src/kernel/raise.rs"]
+mod raise;
+mod schedule;
 mod segments;
 mod selectors;
 mod swaps;
@@ -45,6 +51,8 @@ const TESTS: &[(&str, Test)] = &[
     ("flags", flags::run),
     ("addresses", addresses::run),
     ("tls", tls::run),
+    ("copies", copies::run),
+    ("calls", calls::run),
 ];
 
 fn main(boot: &'static Boot<Mode>) -> Status {
