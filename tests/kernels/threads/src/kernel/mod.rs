@@ -15,6 +15,8 @@ mod raise;
 mod schedule;
 mod segments;
 mod selectors;
+mod soak;
+mod soak_bodies;
 mod swaps;
 mod tls;
 mod users;
@@ -53,6 +55,8 @@ const TESTS: &[(&str, Test)] = &[
     ("tls", tls::run),
     ("copies", copies::run),
     ("calls", calls::run),
+    ("soak", soak::run),
+    ("soak-long", soak::run_long),
 ];
 
 fn main(boot: &'static Boot<Mode>) -> Status {
