@@ -138,11 +138,13 @@ fn threads(runs: &mut Vec<Run>) {
                 ..run
             }));
         }
+        let (cpu, expect) = (Some("max"), Expect { status: 0, texts: &["audits"] });
+        runs.push(Run { kernel: "threads", mode, cpu, memory: Some(64), append: "soak-long", expect, ..RUN });
     }
 }
 
-/// Its tests.
-const THREADS: [(&str, u8, &[&str]); 7] = [
+/// Its tests, and what stops it. The flags say that the overflow was inside an intrinsic: with interrupts off.
+const THREADS: [(&str, u8, &[&str]); 17] = [
     ("swaps", 0, &["70 steps"]),
     ("users", 0, &[]),
     ("exceptions", 0, &["instructions and 256 vectors, twice", "20 ticks"]),
@@ -150,6 +152,16 @@ const THREADS: [(&str, u8, &[&str]); 7] = [
     ("flags", 0, &["66 words"]),
     ("addresses", 0, &["faults"]),
     ("tls", 0, &["400 reads"]),
+    ("copies", 0, &["1430 strings", "preemptions"]),
+    ("calls", 0, &["refusals"]),
+    ("soak", 0, &["audits"]),
+    ("overflow-small", 125, &["#DF (double fault), stack overflow", "CR2 0xf8"]),
+    ("overflow-large", 125, &["#DF (double fault), stack overflow", "CR2 0xf8"]),
+    ("overflow-at-base", 125, &["base", "#DF (double fault), stack overflow", "CR2 0xf8"]),
+    ("overflow-in-swap", 125, &["32 swaps", "#DF (double fault), stack overflow", "EFLAGS 0x000000"]),
+    ("overflow-in-declare", 125, &["#DF (double fault), stack overflow", "EFLAGS 0x000000"]),
+    ("overflow-in-audit", 125, &["#DF (double fault), stack overflow", "EFLAGS 0x000000"]),
+    ("overflow-in-handler", 125, &["#DF (double fault), stack overflow", "CR2 0xf8"]),
 ];
 
 /// Time by the count of instructions.

@@ -8,6 +8,7 @@ mod exceptions;
 mod flags;
 mod frames;
 mod instructions;
+mod overflow;
 mod preempted_copies;
 mod program;
 #[path = "../../../machine/src/kernel/raise.rs"]
@@ -55,6 +56,13 @@ const TESTS: &[(&str, Test)] = &[
     ("tls", tls::run),
     ("copies", copies::run),
     ("calls", calls::run),
+    ("overflow-small", overflow::small),
+    ("overflow-large", overflow::large),
+    ("overflow-at-base", overflow::at_base),
+    ("overflow-in-swap", overflow::in_swap),
+    ("overflow-in-declare", overflow::in_declare),
+    ("overflow-in-audit", overflow::in_audit),
+    ("overflow-in-handler", overflow::in_handler),
     ("soak", soak::run),
     ("soak-long", soak::run_long),
 ];
