@@ -56,6 +56,7 @@ impl<M: Machine> Sva<M> {
             *descriptor = segment.map_or(Descriptor::NULL, Descriptor::tls);
             thread.set_tls(&self.machine, segments);
             self.install_tls(segments);
+            // FS and GS may still hold what the slot was.
             self.processor().forget_selectors(&self.machine);
             Ok(Selector::tls(slot).bits())
         })

@@ -202,12 +202,16 @@ impl<M: Machine> Sva<M> {
         if fp {
             self.machine.open_fp();
         }
+        let selectors = context.thread_selectors();
         // SAFETY: the context was sanitised, interrupts are off, and the running thread has a stack.
         let trap = unsafe { self.machine.enter_user(context) };
         if fp {
             self.machine.close_fp();
         }
-        processor.set_selectors(&self.machine, context.thread_selectors());
+        // What a program loaded itself is looked at when it is entered next.
+        if context.thread_selectors() != selectors {
+            processor.forget_selectors(&self.machine);
+        }
         trap
     }
 

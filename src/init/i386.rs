@@ -89,7 +89,7 @@ impl<P: PagingMode> Sva<I386<P>> {
     /// As `init`; the machine was claimed and interrupts are off.
     unsafe fn claimed(features: Features, layout: &Layout<'_>, plan: Plan<'_>) -> Result<Self, Violation> {
         // SAFETY: the machine was claimed.
-        let first = unsafe { FirstTables::new(layout) }?;
+        let first = unsafe { FirstTables::new(layout, features) }?;
         // SAFETY: 1. and 2. are the caller's.
         let window = unsafe { first.load::<P>(features) }?;
         // SAFETY: fewer interrupts break nothing.

@@ -103,6 +103,7 @@ pub fn runs() -> Vec<Run> {
             }
         }
     }
+    threads(&mut runs);
     runs.extend(BOOTS);
     runs.extend(PORTS);
     for (mode, _) in MODES {
@@ -123,6 +124,45 @@ pub fn runs() -> Vec<Run> {
     }
     runs
 }
+
+/// The kernel of threads and user programs: the shipped profile on every CPU, the other on one.
+fn threads(runs: &mut Vec<Run>) {
+    for (mode, cpus) in MODES {
+        let old: &[_] = if mode == Mode::TwoLevel { &["486", "pentium"] } else { &[] };
+        let shipped = cpus.iter().chain(old).map(|cpu| (Profile::Release, *cpu));
+        for (profile, cpu) in shipped.chain([(Profile::Dev, "max")]) {
+            let run = Run { kernel: "threads", profile, mode, cpu: Some(cpu), memory: Some(64), ..RUN };
+            runs.extend(THREADS.map(|(append, status, texts)| Run {
+                append,
+                expect: Expect { status, texts },
+                ..run
+            }));
+        }
+        let (cpu, expect) = (Some("max"), Expect { status: 0, texts: &["audits"] });
+        runs.push(Run { kernel: "threads", mode, cpu, memory: Some(64), append: "soak-long", expect, ..RUN });
+    }
+}
+
+/// Its tests, and what stops it. The flags say that the overflow was inside an intrinsic: with interrupts off.
+const THREADS: [(&str, u8, &[&str]); 17] = [
+    ("swaps", 0, &["70 steps"]),
+    ("users", 0, &[]),
+    ("exceptions", 0, &["instructions and 256 vectors, twice", "20 ticks"]),
+    ("selectors", 0, &["Ds: 16 loaded", "InterruptReturn"]),
+    ("flags", 0, &["66 words"]),
+    ("addresses", 0, &["faults"]),
+    ("tls", 0, &["400 reads"]),
+    ("copies", 0, &["1430 strings", "preemptions"]),
+    ("calls", 0, &["refusals"]),
+    ("soak", 0, &["audits"]),
+    ("overflow-small", 125, &["#DF (double fault), stack overflow", "CR2 0xf8"]),
+    ("overflow-large", 125, &["#DF (double fault), stack overflow", "CR2 0xf8"]),
+    ("overflow-at-base", 125, &["base", "#DF (double fault), stack overflow", "CR2 0xf8"]),
+    ("overflow-in-swap", 125, &["32 swaps", "#DF (double fault), stack overflow", "EFLAGS 0x000000"]),
+    ("overflow-in-declare", 125, &["#DF (double fault), stack overflow", "EFLAGS 0x000000"]),
+    ("overflow-in-audit", 125, &["#DF (double fault), stack overflow", "EFLAGS 0x000000"]),
+    ("overflow-in-handler", 125, &["#DF (double fault), stack overflow", "CR2 0xf8"]),
+];
 
 /// Time by the count of instructions.
 const COUNTED: &[&str] = &["-icount", "shift=0,sleep=off"];

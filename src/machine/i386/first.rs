@@ -53,7 +53,7 @@ pub(crate) fn frame_of_variable(layout: &Layout<'_>, at: VirtAddr) -> Result<Fra
     frame_of(layout, at, |role| role == Role::Data)
 }
 
-/// The first tables, written: they map the image in both modes.
+/// The first tables, written: they map the image in all modes that the CPU has.
 pub(crate) struct FirstTables {
     /// The frame under `FIRST`, whose frames follow one another as its tables do.
     first: Frame,
@@ -65,7 +65,8 @@ pub(crate) struct FirstTables {
 
 impl FirstTables {
     /// Checks that the code, the stack and the variables of init lie in the image as `layout` says, and
-    /// writes tables that map it.
+    /// writes tables that map it: in both modes, or on a CPU without PAE in the one that it has. Such a CPU may
+    /// lack the instruction that reads the entries of the other.
     ///
     /// # Errors
     ///
@@ -74,7 +75,7 @@ impl FirstTables {
     /// # Safety
     ///
     /// The caller claimed the machine, so no tables made here before are in use.
-    pub(crate) unsafe fn new(layout: &Layout<'_>) -> Result<Self, Violation> {
+    pub(crate) unsafe fn new(layout: &Layout<'_>, features: Features) -> Result<Self, Violation> {
         let on_the_stack = 0u8;
         frame_of(layout, address(&raw const on_the_stack), |role| role == Role::Stack)?;
         let code: fn(u32) -> Option<*mut u8> = table;
@@ -97,7 +98,9 @@ impl FirstTables {
             let pages = segment.pages().unwrap_or(PageRange::EMPTY);
             for (page, frame) in pages.iter().zip(segment.frames.iter()) {
                 this.map::<TwoLevel>(page, frame).ok_or(no_room)?;
-                this.map::<Pae>(page, frame).ok_or(no_room)?;
+                if features.has_pae() {
+                    this.map::<Pae>(page, frame).ok_or(no_room)?;
+                }
             }
         }
         Ok(this)
@@ -148,8 +151,8 @@ impl FirstTables {
         let entry = self.map::<P>(page, Frame::ZERO).ok_or(Violation::NoRoom(self.used))?;
         let window = Window { entry: entry.cast(), shows: Cell::new(None) };
         let before = Control::read(features);
-        // SAFETY: 1. the tables map the image, which holds all that this code runs on (`new`), in both
-        // modes. 2. is the caller's.
+        // SAFETY: 1. the tables map the image, which holds all that this code runs on (`new`), in all modes that
+        // the CPU has. 2. is the caller's.
         unsafe { Control::stated::<P>(features, self.first.start().get() | self.pointers).write() };
         if window.has_line_20() {
             return Ok(window);

@@ -148,7 +148,7 @@ impl Features {
             return Err(Violation::Unsupported(Feature::WriteProtect));
         }
         let features = Self::read();
-        if P::ROOT_IN_REGISTERS && features.leaf_1 & PAE == 0 {
+        if P::ROOT_IN_REGISTERS && !features.has_pae() {
             return Err(Violation::Unsupported(Feature::Pae));
         }
         if P::NO_EXECUTE && (features.extended & NX == 0 || features.leaf_1 & MSR == 0) {
@@ -176,6 +176,11 @@ impl Features {
             features.extended = __cpuid(0x8000_0001).edx;
         }
         features
+    }
+
+    /// PAE.
+    pub(super) const fn has_pae(self) -> bool {
+        self.leaf_1 & PAE != 0
     }
 
     /// FXSAVE and FXRSTOR.

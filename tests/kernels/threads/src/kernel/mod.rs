@@ -1,11 +1,30 @@
+mod addresses;
+mod calls;
 #[path = "../../../machine/src/kernel/console.rs"]
 mod console;
+mod copies;
+mod cpu;
+mod exceptions;
+mod flags;
 mod frames;
+mod instructions;
+mod overflow;
+mod preempted_copies;
 mod program;
+#[path = "../../../machine/src/kernel/raise.rs"]
+mod raise;
+mod schedule;
+mod segments;
+mod selectors;
+mod soak;
+mod soak_bodies;
 mod swaps;
+mod tls;
 mod users;
 
 use console::println;
+use core::ptr;
+use core::sync::atomic::{AtomicPtr, Ordering};
 use sva_os::Sva;
 use sva_os::boot::{Boot, Status, entry};
 use sva_os::machine::I386;
@@ -19,7 +38,34 @@ entry!(main);
 type Kernel = Sva<I386<Mode>>;
 type Test = fn(&'static Kernel);
 
-const TESTS: &[(&str, Test)] = &[("swaps", swaps::run), ("users", users::run)];
+/// The library's handle, for handlers that capture nothing.
+static KERNEL: AtomicPtr<Kernel> = AtomicPtr::new(ptr::null_mut());
+
+fn kernel() -> &'static Kernel {
+    // SAFETY: `main` put it there, before any test began.
+    unsafe { &*KERNEL.load(Ordering::Relaxed) }
+}
+
+const TESTS: &[(&str, Test)] = &[
+    ("swaps", swaps::run),
+    ("users", users::run),
+    ("exceptions", exceptions::run),
+    ("selectors", selectors::run),
+    ("flags", flags::run),
+    ("addresses", addresses::run),
+    ("tls", tls::run),
+    ("copies", copies::run),
+    ("calls", calls::run),
+    ("overflow-small", overflow::small),
+    ("overflow-large", overflow::large),
+    ("overflow-at-base", overflow::at_base),
+    ("overflow-in-swap", overflow::in_swap),
+    ("overflow-in-declare", overflow::in_declare),
+    ("overflow-in-audit", overflow::in_audit),
+    ("overflow-in-handler", overflow::in_handler),
+    ("soak", soak::run),
+    ("soak-long", soak::run_long),
+];
 
 fn main(boot: &'static Boot<Mode>) -> Status {
     // The loader puts the kernel's path in front.
@@ -28,6 +74,7 @@ fn main(boot: &'static Boot<Mode>) -> Status {
         println!("there is no such test");
         return Status::FAILED;
     };
+    KERNEL.store(ptr::from_ref(boot.sva()).cast_mut(), Ordering::Relaxed);
     frames::make_heap(boot.sva());
     println!("test {name}");
     test(boot.sva());
