@@ -55,6 +55,8 @@ impl<M: Machine> Sva<M> {
             *descriptor = segment.map_or(Descriptor::NULL, Descriptor::tls);
             thread.set_tls(&self.machine, segments);
             self.install_tls(segments);
+            // FS and GS go on with what was there when they were loaded.
+            self.processor().forget_selectors(&self.machine);
             Ok(Selector::tls(slot).bits())
         })
     }
