@@ -76,7 +76,7 @@ impl<'b, M: Machine> Borrow<'b, M> {
             return Err(Violation::CpuCount(u32::try_from(cpus).unwrap_or(u32::MAX)));
         }
         if borrowed.fetch_or(Self::bit(cpu), Ordering::Acquire) & Self::bit(cpu) != 0 {
-            return Err(Violation::PerCpuBorrowed(cpu.number()));
+            return Err(Violation::PerCpuBorrowed(sva.machine.handlers().borrows_on(cpu)));
         }
         sva.machine.handlers().begin_borrow(cpu);
         Ok(Self { borrowed, sva, cpu })

@@ -76,11 +76,21 @@ impl<M: Machine> Sva<M> {
     /// Makes the free `frames` frames of a stack, or none.
     fn take_frames(&self, frames: &[Frame]) -> Result<(), Violation> {
         for (index, frame) in frames.iter().enumerate() {
-            if let Err(violation) = self.change_kind(*frame, Kind::Free, Kind::Stack) {
-                // Nobody mapped them yet.
-                frames.iter().take(index).for_each(|frame| self.free_frame(*frame));
+            let before = frames.get(..index).unwrap_or_default();
+            let taken = if before.contains(frame) {
+                Err(Violation::NotFree(*frame))
+            } else {
+                self.frames.take(&self.machine, *frame, Kind::Free)
+            };
+            if let Err(violation) = taken {
+                before.iter().for_each(|frame| self.frames.settle(&self.machine, *frame, Kind::Free));
                 return Err(violation);
             }
+        }
+        for frame in frames {
+            self.flush_dropped(*frame);
+            self.begin(*frame, Kind::Stack);
+            self.frames.settle(&self.machine, *frame, Kind::Stack);
         }
         Ok(())
     }

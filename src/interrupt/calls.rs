@@ -178,8 +178,10 @@ impl<'m, M: Machine> Interrupts<'m, M> {
     /// Attack S13.
     #[doc(alias = "sva_load_lif")]
     pub fn enable(self) -> Result<(), Violation> {
-        self.machine.interrupts_off();
-        if let Err(violation) = check_outside_handlers(self.machine) {
+        let quiet = Quiet::new(self.machine);
+        let outside = check_outside_handlers(self.machine);
+        drop(quiet);
+        if let Err(violation) = outside {
             return self.refused(violation);
         }
         // SAFETY: no handler runs on this CPU, and client code that runs now runs in no intrinsic.

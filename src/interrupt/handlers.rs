@@ -165,6 +165,12 @@ impl Handlers {
         }
     }
 
+    /// How many borrows of per-CPU data there are on `cpu`.
+    #[cold]
+    pub(crate) fn borrows_on(&self, cpu: Cpu) -> u32 {
+        self.nesting(cpu).map_or(0, |nesting| nesting.depth.load(Ordering::Relaxed) / BORROW)
+    }
+
     /// When floating-point states are loaded.
     pub(crate) fn fp_policy(&self) -> FpPolicy {
         if self.eager_fp.load(Ordering::Relaxed) { FpPolicy::Eager } else { FpPolicy::Lazy }

@@ -31,7 +31,7 @@ const HELP: &str = "\
 cargo xtask COMMAND
 
   test [--quick]     what every change has to pass; --quick: format, clippy, tests
-  model [--steps N]  the long random walk of the model, 10,000,000 steps
+  model [--steps N]  the long random walks of the models, 10,000,000 steps each
   mutants [--file GLOB] [--jobs N] [--fresh] [--listed]
                      breaks the source one operator at a time: some test must fail;
                      goes on where it was stopped, --fresh starts anew;

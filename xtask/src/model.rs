@@ -1,21 +1,27 @@
-//! `model`: the long random walk of the model test.
+//! `model`: the long random walks of the model tests.
 
 use anyhow::{Result, ensure};
 
 use crate::process::{read, run};
 use crate::toolchain::cargo;
 
-const TEST: &str = "long_model";
+/// Test programs, and the walk in each.
+const WALKS: [(&str, &str); 2] = [("model", "long_model"), ("threads", "long_threads")];
 
-/// Runs the model for `steps` steps, its progress on this terminal.
+/// Runs the models, memory's and then the threads', for `steps` steps each, their progress on this terminal.
 pub fn model(steps: u64) -> Result<()> {
-    let model = |arguments: &[&str]| {
+    let walk = |(program, test): (&str, &str), arguments: &[&str]| {
         let mut command = cargo("test");
-        command.args(["--package=sva-os", "--release", "--test=model", "--", "--ignored", TEST]);
+        command.args(["--package=sva-os", "--release", "--test", program, "--", "--ignored", test]);
         command.args(arguments).env("SVA_OS_MODEL_STEPS", steps.to_string());
         command
     };
-    let tests = read(&mut model(&["--list"]))?;
-    ensure!(tests.contains(&format!("{TEST}: test")), "tests/model.rs has no ignored test `{TEST}`");
-    run(&mut model(&["--nocapture"]))
+    for (program, test) in WALKS {
+        let tests = read(&mut walk((program, test), &["--list"]))?;
+        ensure!(tests.contains(&format!("{test}: test")), "tests/{program}.rs has no ignored test `{test}`");
+    }
+    for which in WALKS {
+        run(&mut walk(which, &["--nocapture"]))?;
+    }
+    Ok(())
 }

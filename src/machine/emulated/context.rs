@@ -55,6 +55,8 @@ pub(super) struct Context {
     stack_pointer: u32,
     fs: u16,
     gs: u16,
+    /// What the CPU read from the GDT when FS and GS were loaded: it goes on using that.
+    hidden: [Descriptor; 2],
     pub(super) tls: [Descriptor; 3],
     pub(super) fault: VirtAddr,
     /// CR0.TS is clear.
@@ -68,6 +70,7 @@ impl Default for Context {
             stack_pointer: NO_STACK,
             fs: 0,
             gs: 0,
+            hidden: [Descriptor::NULL; 2],
             tls: [Descriptor::NULL; 3],
             fault: VirtAddr::new(0),
             fp_is_open: false,
@@ -81,7 +84,8 @@ impl Context {
     pub(super) fn digest(&self) -> u64 {
         let mut hasher = std::hash::DefaultHasher::new();
         let tls = self.tls.map(Descriptor::bits);
-        (self.stack_pointer, self.fs, self.gs, tls, self.fp_is_open, self.fp).hash(&mut hasher);
+        let hidden = self.hidden.map(Descriptor::bits);
+        (self.stack_pointer, self.fs, self.gs, hidden, tls, self.fp_is_open, self.fp).hash(&mut hasher);
         hasher.finish()
     }
 
@@ -92,6 +96,19 @@ impl Context {
             Some(Some(slot)) => self.tls.get(slot).is_some_and(|segment| *segment != Descriptor::NULL),
             None => false,
         }
+    }
+
+    /// What the GDT has for a selector that [`takes`](Self::takes) accepts; of the flat segment and null, which
+    /// never change, nothing.
+    fn read_gdt(&self, selector: u16) -> Descriptor {
+        let slot = user_selector_slot(selector).flatten();
+        slot.and_then(|slot| self.tls.get(slot)).copied().unwrap_or(Descriptor::NULL)
+    }
+
+    /// Loads FS and GS.
+    fn load_selectors(&mut self, fs: u16, gs: u16) {
+        (self.fs, self.gs) = (fs, gs);
+        self.hidden = [self.read_gdt(fs), self.read_gdt(gs)];
     }
 }
 
@@ -241,7 +258,7 @@ impl<P: PagingMode> Emulated<P> {
         for selector in [fs, gs] {
             assert!(context.takes(selector), "#GP: a segment register loaded with {selector:#x}");
         }
-        (context.fs, context.gs) = (fs, gs);
+        context.load_selectors(fs, gs);
     }
 
     pub(super) fn set_fp(&self, registers: [u8; FP_BYTES]) {
@@ -264,6 +281,8 @@ impl<P: PagingMode> Emulated<P> {
                 assert!(core.takes(selector), "#GP: a segment register loaded with {selector:#x}");
             }
             assert_eq!((core.fs, core.gs), (context.fs, context.gs), "FS and GS are not the program's");
+            let segments = [core.read_gdt(core.fs), core.read_gdt(core.gs)];
+            assert_eq!(core.hidden, segments, "FS and GS were loaded when they meant something else");
         }
         self.step(Step::Leave);
         self.set_interrupts(cpu, true);
@@ -278,7 +297,7 @@ impl<P: PagingMode> Emulated<P> {
                 *selector = Selector::NULL.bits();
             }
         }
-        (core.fs, core.gs) = (context.fs, context.gs);
+        core.load_selectors(context.fs, context.gs);
         core.fault = trap.fault;
         context.flags = context.flags & UserContext::FLAGS | INTERRUPT | 2;
         UserTrap { vector: trap.vector.into(), error_code: trap.error_code }
