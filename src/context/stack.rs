@@ -73,14 +73,21 @@ impl<M: Machine> Sva<M> {
         })
     }
 
-    /// Makes the free `frames` frames of a stack, or none.
+    /// Makes the free `frames` frames of a stack, or none. Interrupts are off.
     fn take_frames(&self, frames: &[Frame]) -> Result<(), Violation> {
         for (index, frame) in frames.iter().enumerate() {
-            if let Err(violation) = self.change_kind(*frame, Kind::Free, Kind::Stack) {
-                // Nobody mapped them yet.
-                frames.iter().take(index).for_each(|frame| self.free_frame(*frame));
-                return Err(violation);
+            if let Err(violation) = self.frames.take(&self.machine, *frame, Kind::Free) {
+                // What was taken is as it was: nothing is written before all are.
+                let taken = frames.iter().take(index);
+                let is_ours = taken.clone().any(|earlier| earlier == frame);
+                taken.for_each(|frame| self.frames.settle(&self.machine, *frame, Kind::Free));
+                return Err(if is_ours { Violation::NotFree(*frame) } else { violation });
             }
+        }
+        for frame in frames {
+            self.flush_dropped(*frame);
+            self.begin(*frame, Kind::Stack);
+            self.frames.settle(&self.machine, *frame, Kind::Stack);
         }
         Ok(())
     }
