@@ -178,8 +178,9 @@ impl<'m, M: Machine> Interrupts<'m, M> {
     /// Attack S13.
     #[doc(alias = "sva_load_lif")]
     pub fn enable(self) -> Result<(), Violation> {
-        self.machine.interrupts_off();
+        let quiet = Quiet::new(self.machine);
         if let Err(violation) = check_outside_handlers(self.machine) {
+            drop(quiet);
             return self.refused(violation);
         }
         // SAFETY: no handler runs on this CPU, and client code that runs now runs in no intrinsic.
