@@ -55,6 +55,8 @@ impl<M: Machine> Sva<M> {
             *descriptor = segment.map_or(Descriptor::NULL, Descriptor::tls);
             thread.set_tls(&self.machine, segments);
             self.install_tls(segments);
+            // FS or GS may stand for what the slot held.
+            self.processor().forget_selectors(&self.machine);
             Ok(Selector::tls(slot).bits())
         })
     }

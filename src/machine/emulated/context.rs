@@ -55,6 +55,8 @@ pub(super) struct Context {
     stack_pointer: u32,
     fs: u16,
     gs: u16,
+    /// What FS and GS stood for when they were loaded: a CPU looks no second time.
+    hidden: [Descriptor; 2],
     pub(super) tls: [Descriptor; 3],
     pub(super) fault: VirtAddr,
     /// CR0.TS is clear.
@@ -68,6 +70,7 @@ impl Default for Context {
             stack_pointer: NO_STACK,
             fs: 0,
             gs: 0,
+            hidden: [Descriptor::NULL; 2],
             tls: [Descriptor::NULL; 3],
             fault: VirtAddr::new(0),
             fp_is_open: false,
@@ -81,8 +84,21 @@ impl Context {
     pub(super) fn digest(&self) -> u64 {
         let mut hasher = std::hash::DefaultHasher::new();
         let tls = self.tls.map(Descriptor::bits);
-        (self.stack_pointer, self.fs, self.gs, tls, self.fp_is_open, self.fp).hash(&mut hasher);
+        let hidden = self.hidden.map(Descriptor::bits);
+        (self.stack_pointer, self.fs, self.gs, hidden, tls, self.fp_is_open, self.fp).hash(&mut hasher);
         hasher.finish()
+    }
+
+    /// The TLS descriptor that `selector` names; null for any other selector.
+    fn named(&self, selector: u16) -> Descriptor {
+        let slot = user_selector_slot(selector).flatten();
+        slot.and_then(|slot| self.tls.get(slot)).copied().unwrap_or(Descriptor::NULL)
+    }
+
+    /// Loads FS and GS.
+    fn load(&mut self, fs: u16, gs: u16) {
+        self.hidden = [self.named(fs), self.named(gs)];
+        (self.fs, self.gs) = (fs, gs);
     }
 
     /// Whether a segment register can be loaded with `selector`.
@@ -241,7 +257,7 @@ impl<P: PagingMode> Emulated<P> {
         for selector in [fs, gs] {
             assert!(context.takes(selector), "#GP: a segment register loaded with {selector:#x}");
         }
-        (context.fs, context.gs) = (fs, gs);
+        context.load(fs, gs);
     }
 
     pub(super) fn set_fp(&self, registers: [u8; FP_BYTES]) {
@@ -264,6 +280,11 @@ impl<P: PagingMode> Emulated<P> {
                 assert!(core.takes(selector), "#GP: a segment register loaded with {selector:#x}");
             }
             assert_eq!((core.fs, core.gs), (context.fs, context.gs), "FS and GS are not the program's");
+            let now = [core.named(core.fs), core.named(core.gs)];
+            assert_eq!(core.hidden, now, "FS or GS stands for what its slot held once");
+            for selector in [core.fs, core.gs] {
+                assert!(core.takes(selector), "{selector:#x} in FS or GS names no segment");
+            }
         }
         self.step(Step::Leave);
         self.set_interrupts(cpu, true);
@@ -278,7 +299,7 @@ impl<P: PagingMode> Emulated<P> {
                 *selector = Selector::NULL.bits();
             }
         }
-        (core.fs, core.gs) = (context.fs, context.gs);
+        core.load(context.fs, context.gs);
         core.fault = trap.fault;
         context.flags = context.flags & UserContext::FLAGS | INTERRUPT | 2;
         UserTrap { vector: trap.vector.into(), error_code: trap.error_code }
