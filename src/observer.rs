@@ -35,7 +35,7 @@ impl Observer {
 
     #[cold]
     #[inline(never)]
-    fn tell<M: Machine>(&self, machine: &M, violation: Violation) {
+    pub(crate) fn tell<M: Machine>(&self, machine: &M, violation: Violation) {
         let (Some(Told(observe)), Some(telling)) =
             (self.observe.get(), self.telling.get(crate::address::widen(machine.cpu().number())))
         else {

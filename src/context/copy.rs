@@ -92,7 +92,7 @@ impl<M: Machine> Sva<M> {
         let room = self.user_bytes_from(from);
         let refused = |violation, done| Progress { done, refused: Some(violation) };
         if room == 0 {
-            return refused(Violation::NotAUserRange(from), 0);
+            return refused(self.outside(from), 0);
         }
         let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX).min(room);
         let Some(bytes) = bytes.get_mut(..widen(length)) else {
@@ -105,7 +105,7 @@ impl<M: Machine> Sva<M> {
             false if done < length => {
                 refused(Violation::NotReadable(VirtAddr::new(from.get().wrapping_add(done))), done)
             }
-            false if length == room => refused(Violation::NotAUserRange(from), done),
+            false if length == room => refused(self.outside(from), done),
             false => refused(Violation::RangeTooLong(length), done),
         }
     }
@@ -116,6 +116,14 @@ impl<M: Machine> Sva<M> {
         let window = self.half.user;
         let offset = from.get().wrapping_sub(window.first().start().get());
         window.count().wrapping_mul(FRAME_BYTES).saturating_sub(offset)
+    }
+
+    /// The refusal of a range that leaves the user window, of which the observer is told.
+    #[cold]
+    fn outside(&self, at: VirtAddr) -> Violation {
+        let violation = Violation::NotAUserRange(at);
+        self.machine.observer().tell(&self.machine, violation);
+        violation
     }
 
     /// Does `copy` of `length` bytes at `at`, which answers how many it did; `fault` is what stopped it.
@@ -129,8 +137,7 @@ impl<M: Machine> Sva<M> {
     ) -> Progress {
         let wanted = u32::try_from(length).unwrap_or(u32::MAX);
         if cfg!(not(sva_os_unchecked)) && wanted > self.user_bytes_from(at) {
-            let refused = observed(&self.machine, Err::<(), _>(Violation::NotAUserRange(at))).err();
-            return Progress { done: 0, refused };
+            return Progress { done: 0, refused: Some(self.outside(at)) };
         }
         let done = copy();
         let stopped = (done != wanted).then(|| fault(VirtAddr::new(at.get().wrapping_add(done))));
@@ -185,7 +192,7 @@ impl<M: Machine> Sva<M> {
         words: impl FnOnce(VirtAddr) -> [u32; WORDS],
     ) -> Result<VirtAddr, Violation> {
         let top = context.registers.esp;
-        let wraps = || Violation::NotAUserRange(VirtAddr::new(top));
+        let wraps = || self.outside(VirtAddr::new(top));
         let below = |top: u32, bytes: usize| {
             u32::try_from(bytes).ok().and_then(|bytes| top.checked_sub(bytes)).ok_or_else(wraps)
         };

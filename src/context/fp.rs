@@ -27,11 +27,12 @@ pub enum FpPolicy {
     Eager,
 }
 
-/// The bits of MXCSR that every CPU with SSE has (Intel SDM vol. 1, 10.2.3); a reserved one set is #GP.
+/// The bits of MXCSR that every CPU with SSE has (Intel SDM vol. 1, 10.2.3); a reserved one set is #GP. DAZ, bit 6,
+/// is one that some lack.
 const MXCSR_BITS: u32 = 0xffbf;
-/// The same with DAZ, bit 6, which some lack.
+/// Where MXCSR lies in what FXSAVE stores.
 const MXCSR: usize = 24;
-/// The bits that a CPU without FXSAVE keeps: FNSAVE's 108 bytes. Beyond them nothing is read.
+/// A CPU without FXSAVE uses only the first 108: FNSAVE's.
 const BYTES: usize = widen(FP_BYTES);
 
 /// The state of the floating-point registers, as FXSAVE stores it; on a CPU without it, as FNSAVE does, in the

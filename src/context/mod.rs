@@ -19,6 +19,8 @@
 //! a [`UserContext`], plain data, and runs while a thread calls [`run`](crate::Sva::run).
 
 mod copy;
+#[cfg(all(test, feature = "emulated"))]
+mod fixture;
 mod fp;
 mod name;
 mod per_cpu;

@@ -73,7 +73,7 @@ impl<M: Machine> Sva<M> {
         })
     }
 
-    /// Makes the free `frames` frames of a stack, or none.
+    /// Makes the free `frames` frames of a stack, or none. Interrupts are off.
     fn take_frames(&self, frames: &[Frame]) -> Result<(), Violation> {
         for (index, frame) in frames.iter().enumerate() {
             let before = frames.get(..index).unwrap_or_default();
