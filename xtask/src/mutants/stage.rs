@@ -29,7 +29,7 @@ pub struct Stage {
     not_for: Option<&'static str>,
 }
 
-pub const STAGES: [Stage; 7] = [
+pub const STAGES: [Stage; 8] = [
     Stage {
         name: "quick unit tests",
         targets: &["--lib", "--test=space"],
@@ -37,7 +37,6 @@ pub const STAGES: [Stage; 7] = [
             "audit::",
             "boot::",
             "heap::",
-            "interrupt::",
             "io::",
             "a_sound_layout",
             "decode_takes",
@@ -69,6 +68,14 @@ pub const STAGES: [Stage; 7] = [
         not_for: None,
     },
     Stage { name: "model", targets: &["--test=model"], skip: &[], opt_level: 1, limit: 150, not_for: None },
+    Stage {
+        name: "model of threads",
+        targets: &["--test=threads"],
+        skip: &[],
+        opt_level: 1,
+        limit: 150,
+        not_for: None,
+    },
     Stage { name: "worlds", targets: &["--test=worlds"], skip: &[], opt_level: 1, limit: 150, not_for: None },
     Stage {
         name: "schedules",
