@@ -8,11 +8,8 @@
 //! of the library's, so the observer of refusals is not told of it.
 
 use super::user::UserContext;
-use crate::address::{FRAME_BYTES, Frame, VirtAddr, widen};
-use crate::frame::Kind;
-use crate::frame::word::Uses;
+use crate::address::{FRAME_BYTES, VirtAddr, widen};
 use crate::machine::Machine;
-use crate::observer::observed;
 use crate::sva::Sva;
 use crate::violation::{Progress, Violation};
 
@@ -142,31 +139,6 @@ impl<M: Machine> Sva<M> {
         let done = copy();
         let stopped = (done != wanted).then(|| fault(VirtAddr::new(at.get().wrapping_add(done))));
         Progress { done, refused: stopped }
-    }
-
-    /// Copies all bytes of `from` to `to`: frames of user data, kernel data or for DMA.
-    ///
-    /// # Errors
-    ///
-    /// Of either frame, as [`read_bytes`](Self::read_bytes). Nothing is copied then.
-    ///
-    /// # Checks
-    ///
-    /// Both keep their kind to the last byte. Attack X6.
-    pub fn copy_frame(&self, from: Frame, to: Frame) -> Result<(), Violation> {
-        let hold = |frame, uses| {
-            let kind = self.kind(frame);
-            match kind {
-                Kind::None => Err(Violation::NoSuchFrame(frame)),
-                _ if !kind.has_bytes() => Err(Violation::NoBytes(frame)),
-                _ => self.acquire(frame, kind, uses),
-            }
-        };
-        let held = hold(from, Uses::READ).and_then(|from| hold(to, Uses::WRITE).map(|to| (from, to)));
-        let (from, to) = observed(&self.machine, held)?;
-        // SAFETY: both are RAM and held, and no reference to the bytes of such kinds exists.
-        unsafe { self.machine.copy_frame(from.frame, to.frame) }
-        Ok(())
     }
 
     /// Makes the program in `context` call `handler`: pushes `data` on its stack, then the words that `words`

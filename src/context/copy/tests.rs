@@ -10,9 +10,10 @@
 )]
 
 use super::*;
-use crate::address::PhysAddr;
+use crate::address::{Frame, PhysAddr};
 use crate::context::fixture::{at, in_both_modes, refused, space, threads};
-use crate::frame::word::Word;
+use crate::frame::Kind;
+use crate::frame::word::{Uses, Word};
 use crate::init::tests::world::{World, frame};
 use crate::mmu::{PagingMode, Rights};
 use std::boxed::Box;
