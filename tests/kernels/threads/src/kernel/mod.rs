@@ -6,6 +6,8 @@ mod copies;
 mod cpu;
 mod exceptions;
 mod flags;
+mod floats;
+mod fp_image;
 mod frames;
 mod instructions;
 mod overflow;
@@ -56,6 +58,7 @@ const TESTS: &[(&str, Test)] = &[
     ("tls", tls::run),
     ("copies", copies::run),
     ("calls", calls::run),
+    ("floats", floats::run),
     ("overflow-small", overflow::small),
     ("overflow-large", overflow::large),
     ("overflow-at-base", overflow::at_base),
