@@ -159,7 +159,7 @@ const LONG: [Run; 2] = [
 const SOAKED: Expect = Expect { status: 0, texts: &["999 audits"] };
 
 /// Its tests, and what stops it. The flags say that the overflow was inside an intrinsic: with interrupts off.
-const THREADS: [(&str, u8, &[&str]); 18] = [
+const THREADS: [(&str, u8, &[&str]); 22] = [
     ("swaps", 0, &["70 steps"]),
     ("users", 0, &[]),
     ("exceptions", 0, &["instructions and 256 vectors, twice", "20 ticks"]),
@@ -170,6 +170,10 @@ const THREADS: [(&str, u8, &[&str]); 18] = [
     ("copies", 0, &["1430 strings", "preemptions"]),
     ("calls", 0, &["refusals"]),
     ("soak", 0, &["audits"]),
+    ("hostile", 0, &["hooks 5 deep", "abandoned", "48 refused"]),
+    ("abandon-boot", 0, &["abandon-boot: "]),
+    ("abandon-in-handler", 125, &["a thread ends inside a handler"]),
+    ("abandon-in-borrow", 125, &["or while per-CPU data is borrowed"]),
     ("floats", 0, &["1800 turns"]),
     ("overflow-small", 125, &["#DF (double fault), stack overflow", "CR2 0xf8"]),
     ("overflow-large", 125, &["#DF (double fault), stack overflow", "CR2 0xf8"]),

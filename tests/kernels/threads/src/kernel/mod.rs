@@ -9,6 +9,7 @@ mod flags;
 mod floats;
 mod fp_image;
 mod frames;
+mod hostile;
 mod instructions;
 mod overflow;
 mod preempted_copies;
@@ -59,6 +60,10 @@ const TESTS: &[(&str, Test)] = &[
     ("copies", copies::run),
     ("calls", calls::run),
     ("floats", floats::run),
+    ("hostile", hostile::run),
+    ("abandon-boot", hostile::abandon_boot),
+    ("abandon-in-handler", hostile::abandon_in_handler),
+    ("abandon-in-borrow", hostile::abandon_in_borrow),
     ("overflow-small", overflow::small),
     ("overflow-large", overflow::large),
     ("overflow-at-base", overflow::at_base),
