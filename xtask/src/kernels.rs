@@ -159,7 +159,7 @@ const LONG: [Run; 2] = [
 const SOAKED: Expect = Expect { status: 0, texts: &["999 audits"] };
 
 /// Its tests, and what stops it. The flags say that the overflow was inside an intrinsic: with interrupts off.
-const THREADS: [(&str, u8, &[&str]); 22] = [
+const THREADS: [(&str, u8, &[&str]); 23] = [
     ("swaps", 0, &["70 steps"]),
     ("users", 0, &[]),
     ("exceptions", 0, &["instructions and 256 vectors, twice", "20 ticks"]),
@@ -174,6 +174,7 @@ const THREADS: [(&str, u8, &[&str]); 22] = [
     ("abandon-boot", 0, &["abandon-boot: "]),
     ("abandon-in-handler", 125, &["a thread ends inside a handler"]),
     ("abandon-in-borrow", 125, &["or while per-CPU data is borrowed"]),
+    ("step", 0, &["NMIs", "boundaries in copies"]),
     ("floats", 0, &["1800 turns"]),
     ("overflow-small", 125, &["#DF (double fault), stack overflow", "CR2 0xf8"]),
     ("overflow-large", 125, &["#DF (double fault), stack overflow", "CR2 0xf8"]),

@@ -21,6 +21,7 @@ mod segments;
 mod selectors;
 mod soak;
 mod soak_bodies;
+mod step;
 mod swaps;
 mod tls;
 mod users;
@@ -64,6 +65,7 @@ const TESTS: &[(&str, Test)] = &[
     ("abandon-boot", hostile::abandon_boot),
     ("abandon-in-handler", hostile::abandon_in_handler),
     ("abandon-in-borrow", hostile::abandon_in_borrow),
+    ("step", step::run),
     ("overflow-small", overflow::small),
     ("overflow-large", overflow::large),
     ("overflow-at-base", overflow::at_base),
