@@ -31,31 +31,52 @@ unsafe extern "C" {
 
 global_asm!(
     r#"
-// ES, DS and the general registers, 40 bytes, lie below EIP, CS and EFLAGS.
+// ES, DS and the general registers, 40 bytes, lie below EIP, CS and EFLAGS. NMI comes with DS and ES as they are,
+// which may be a program's.
 threads_step_gate:
     pushal
     pushl %ds
     pushl %es
+    movl %cr3, %esi
+    movl %esp, %ebx
+    movl $0x0a0a0a0a, %eax
+    movl $0x0c0c0c0c, %ecx
+    movl $0x0d0d0d0d, %edx
+    movl $0x0f0f0f0f, %ebp
+    movl %ds, %edi
+    int $2
+    cmpl $0x0a0a0a0a, %eax
+    jne 2f
+    cmpl $0x0c0c0c0c, %ecx
+    jne 2f
+    cmpl $0x0d0d0d0d, %edx
+    jne 2f
+    cmpl $0x0f0f0f0f, %ebp
+    jne 2f
+    cmpl %esp, %ebx
+    jne 2f
+    movl %cr3, %eax
+    cmpl %esi, %eax
+    jne 2f
+    movl %ds, %eax
+    cmpl %edi, %eax
+    jne 2f
+
     movl $0x10, %eax
     movl %eax, %ds
     movl %eax, %es
     cld
     leal 40(%esp), %eax
-    movl %esp, %ebx
     andl $-16, %esp
     subl $12, %esp
     pushl %eax
     call threads_stepped
     movl %ebx, %esp
-    movl %cr3, %esi
     testl %eax, %eax
     je 1f
     int $32
-1:  int $2
-    movl %cr3, %edi
+1:  movl %cr3, %edi
     cmpl %esi, %edi
-    jne 2f
-    cmpl %esp, %ebx
     jne 2f
     popl %es
     popl %ds
