@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
+use crate::disassembly;
 use crate::ending::Ending;
 use crate::kernel::{Checks, Kernel, Mode, Profile};
 use crate::qemu::{Boot, Outcome};
@@ -138,13 +139,27 @@ fn threads(runs: &mut Vec<Run>) {
                 ..run
             }));
         }
-        let (cpu, expect) = (Some("max"), Expect { status: 0, texts: &["audits"] });
-        runs.push(Run { kernel: "threads", mode, cpu, memory: Some(64), append: "soak-long", expect, ..RUN });
     }
 }
 
+/// What is booted only by its name: a million swaps, which take minutes.
+const LONG: [Run; 2] = [
+    Run { kernel: "threads", append: "soak-long", memory: Some(64), limit: 1200, expect: SOAKED, ..RUN },
+    Run {
+        kernel: "threads",
+        append: "soak-long",
+        memory: Some(64),
+        limit: 1200,
+        mode: Mode::Pae,
+        cpu: Some("max"),
+        expect: SOAKED,
+        ..RUN
+    },
+];
+const SOAKED: Expect = Expect { status: 0, texts: &["999 audits"] };
+
 /// Its tests, and what stops it. The flags say that the overflow was inside an intrinsic: with interrupts off.
-const THREADS: [(&str, u8, &[&str]); 17] = [
+const THREADS: [(&str, u8, &[&str]); 23] = [
     ("swaps", 0, &["70 steps"]),
     ("users", 0, &[]),
     ("exceptions", 0, &["instructions and 256 vectors, twice", "20 ticks"]),
@@ -155,6 +170,12 @@ const THREADS: [(&str, u8, &[&str]); 17] = [
     ("copies", 0, &["1430 strings", "preemptions"]),
     ("calls", 0, &["refusals"]),
     ("soak", 0, &["audits"]),
+    ("hostile", 0, &["hooks 5 deep", "abandoned", "48 refused"]),
+    ("abandon-boot", 0, &["abandon-boot: "]),
+    ("abandon-in-handler", 125, &["a thread ends inside a handler"]),
+    ("abandon-in-borrow", 125, &["or while per-CPU data is borrowed"]),
+    ("step", 0, &["NMIs", "boundaries in copies"]),
+    ("floats", 0, &["1800 turns"]),
     ("overflow-small", 125, &["#DF (double fault), stack overflow", "CR2 0xf8"]),
     ("overflow-large", 125, &["#DF (double fault), stack overflow", "CR2 0xf8"]),
     ("overflow-at-base", 125, &["base", "#DF (double fault), stack overflow", "CR2 0xf8"]),
@@ -292,7 +313,8 @@ const Q35: &[&str] = &["-machine", "q35"];
 /// Builds and boots what has `name` in its description, or all.
 pub fn kernels(name: Option<&str>) -> Result<()> {
     let name = name.unwrap_or_default();
-    let all = runs();
+    let mut all = runs();
+    all.extend(LONG.into_iter().filter(|run| name.contains(run.append)));
     let runs: Vec<_> = all.iter().filter(|run| run.to_string().contains(name)).collect();
     ensure!(!runs.is_empty(), "there is no such run of a test kernel");
     let qemu = setup::qemu()?;
@@ -311,12 +333,14 @@ pub fn kernels(name: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-/// Builds each kernel that `runs` need once, and returns where their ELFs are.
+/// Builds each kernel that `runs` need once, makes sure that it leaves the floating-point registers alone (attack
+/// S14), and returns where their ELFs are.
 fn build(runs: &[&Run], toolchain: &SourceToolchain) -> Result<BTreeMap<Kernel, PathBuf>> {
     let kernels: BTreeSet<_> = runs.iter().map(|run| run.kernel()).collect();
     let build = |kernel: Kernel| {
         println!("building {kernel}");
         let elf = kernel.build(toolchain)?;
+        disassembly::check(&elf)?;
         Ok((kernel, elf))
     };
     kernels.into_iter().map(build).collect()

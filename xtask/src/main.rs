@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod disassembly;
 mod ending;
 mod kernel;
 mod kernels;
@@ -38,7 +39,8 @@ cargo xtask COMMAND
                      --listed: all tests, also on what is listed as equivalent
   mutations [NAME]   applies the wrong orders in tests/mutants/*.patch: some test must fail
   bench              counts the instructions of the checks, against their budgets
-  kernels [NAME]     boots the test kernels in QEMU: all, or the runs with NAME in their name
+  kernels [NAME]     boots the test kernels in QEMU: all, or the runs with NAME in their name;
+                     soak-long, a million swaps, has to be named
   run [OPTION]... [-- QEMU-ARGUMENT]...
                      boots an example kernel in QEMU and ends with its status; Ctrl-A X leaves
     --example NAME     which of examples/*, if there are several

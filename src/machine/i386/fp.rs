@@ -111,8 +111,9 @@ pub(super) unsafe fn load(at: *const u8) {
         // instruction of the program.
         unsafe { asm!("fxrstor [{}]", in(reg) at, options(nostack, preserves_flags)) }
     } else {
+        // FRSTOR, unlike FXRSTOR, would first report an exception that is pending in what it throws away.
         // SAFETY: as before.
-        unsafe { asm!("frstor [{}]", in(reg) at, options(nostack, preserves_flags)) }
+        unsafe { asm!("fnclex", "frstor [{}]", in(reg) at, options(nostack, preserves_flags)) }
     }
     close();
 }

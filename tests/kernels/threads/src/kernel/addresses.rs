@@ -17,7 +17,9 @@ const KERNEL_HALF: u32 = 0xc000_0000;
 fn addresses() -> Vec<u32> {
     let borders =
         [0, 0x1000, CODE.get() + 0x1000, STACK.get(), KERNEL_HALF, text(), 0xf800_0000, 0xffff_f000];
-    let near = borders.into_iter().flat_map(|at| (0..32).map(move |offset| (at - 16).wrapping_add(offset)));
+    let near = borders
+        .into_iter()
+        .flat_map(|at| (0..32).map(move |offset| u32::wrapping_add(at, offset).wrapping_sub(16)));
     // The stack of the kernel, what init made, and what is nowhere.
     let local = 0_u32;
     let kernel = [(&raw const local).addr() as u32, addresses as fn() -> Vec<u32> as usize as u32];

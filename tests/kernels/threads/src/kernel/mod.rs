@@ -6,7 +6,10 @@ mod copies;
 mod cpu;
 mod exceptions;
 mod flags;
+mod floats;
+mod fp_image;
 mod frames;
+mod hostile;
 mod instructions;
 mod overflow;
 mod preempted_copies;
@@ -18,6 +21,7 @@ mod segments;
 mod selectors;
 mod soak;
 mod soak_bodies;
+mod step;
 mod swaps;
 mod tls;
 mod users;
@@ -56,6 +60,12 @@ const TESTS: &[(&str, Test)] = &[
     ("tls", tls::run),
     ("copies", copies::run),
     ("calls", calls::run),
+    ("floats", floats::run),
+    ("hostile", hostile::run),
+    ("abandon-boot", hostile::abandon_boot),
+    ("abandon-in-handler", hostile::abandon_in_handler),
+    ("abandon-in-borrow", hostile::abandon_in_borrow),
+    ("step", step::run),
     ("overflow-small", overflow::small),
     ("overflow-large", overflow::large),
     ("overflow-at-base", overflow::at_base),

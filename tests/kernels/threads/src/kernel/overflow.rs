@@ -89,7 +89,7 @@ extern "C" fn declare() {
 }
 
 extern "C" fn audit() {
-    super::kernel().audit().unwrap();
+    super::kernel().audit_with(&mut []).unwrap();
 }
 
 /// Calls `call` with so many bytes of stack left, and comes back.

@@ -6,6 +6,9 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use sva_os::context::{PerCpu, StackId, ThreadId};
 use sva_os::interrupt::{Line, TrapFrame};
 
+/// The number of the idle thread, which only the library resumes.
+const IDLE: u32 = 0;
+
 static WAITING: PerCpu<VecDeque<ThreadId>, 1> = PerCpu::new([VecDeque::new()]);
 
 /// How often a thread went over to another.
@@ -42,7 +45,9 @@ pub(super) fn pass(sva: &Kernel) -> bool {
         let me = sva.current_thread().unwrap();
         let next = WAITING.with(sva, |waiting| {
             let next = waiting.pop_front()?;
-            waiting.push_back(me);
+            if me.number() != IDLE {
+                waiting.push_back(me);
+            }
             Some(next)
         });
         let Some(next) = next.unwrap() else {
