@@ -190,11 +190,10 @@ impl Threads {
         if cfg!(sva_os_unchecked) {
             return Ok(record);
         }
-        let word = record.word(ram);
-        if word.is_resumable(name.word) && record.exchange(ram, word, Word::running(name.word)) {
-            return Ok(record);
+        match record.try_take(ram, name) {
+            Some(Ok(())) => Ok(record),
+            _ => record.take_again(ram, name),
         }
-        Err(self.why_not(ram, name))
     }
 
     /// Makes the slot of `name` busy if its state is one of those for which `fits` holds, and says which.
@@ -205,12 +204,15 @@ impl Threads {
         fits: impl Fn(State) -> bool,
     ) -> Result<(Record, State), Violation> {
         let record = self.record(name.number)?;
-        let word = record.word(ram);
-        let state = word.state();
-        if word.is_same(name.word) && fits(state) && record.exchange(ram, word, word.to(State::Busy)) {
-            return Ok((record, state));
+        loop {
+            let word = record.word(ram);
+            if !(word.is_same(name.word) && fits(word.state())) {
+                return Err(name.why_not(word));
+            }
+            if record.exchange(ram, word, word.to(State::Busy)) {
+                return Ok((record, word.state()));
+            }
         }
-        Err(self.why_not(ram, name))
     }
 
     /// Makes a vacant slot busy, and says which.
@@ -234,28 +236,6 @@ impl Threads {
         let word = idle.word(ram);
         (word.state() == State::Waiting).then(|| idle.set_word(ram, word.to(State::Idle)))?;
         Some(idle)
-    }
-
-    /// Why the thread `name` is not to be had.
-    #[cold]
-    #[inline(never)]
-    fn why_not(self, ram: &impl Memory, name: Name) -> Violation {
-        let Ok(record) = self.record(name.number) else {
-            return Violation::NoSuchThread(name.number);
-        };
-        let word = record.word(ram);
-        if !word.is_same(name.word) {
-            return Violation::StaleThread(name.number);
-        }
-        match word.state() {
-            State::Vacant => Violation::StaleThread(name.number),
-            State::Running | State::Idle | State::Ending | State::Abandoning => {
-                Violation::ThreadRunning(name.number)
-            }
-            State::Unused | State::Abandoned => Violation::ThreadEnded(name.number),
-            State::Ready | State::Saved => Violation::StackInUse(name.number),
-            State::Busy | State::Waiting => Violation::ThreadBusy(name.number),
-        }
     }
 
     /// The `place`-th page from the top of the slot on down.
@@ -318,6 +298,31 @@ impl Record {
         self.write(ram, WORD, word.bits());
     }
 
+    /// Makes the thread `name` a running one, or says which word refuses; `None` if another CPU changed it
+    /// meanwhile.
+    #[inline(always)]
+    fn try_take(self, ram: &impl Memory, name: Name) -> Option<Result<(), Word>> {
+        let word = self.word(ram);
+        if !word.is_resumable(name.word) {
+            return Some(Err(word));
+        }
+        self.exchange(ram, word, Word::running(name.word)).then_some(Ok(()))
+    }
+
+    /// As [`Threads::take`], however often another CPU gets in between; says why the thread is not to be had.
+    #[cold]
+    #[inline(never)]
+    fn take_again(self, ram: &impl Memory, name: Name) -> Result<Self, Violation> {
+        loop {
+            match self.try_take(ram, name) {
+                Some(Ok(())) => return Ok(self),
+                Some(Err(word)) => return Err(name.why_not(word)),
+                None => {}
+            }
+        }
+    }
+
+    #[inline(always)]
     fn exchange(self, ram: &impl Memory, old: Word, new: Word) -> bool {
         // SAFETY: as in `read`.
         unsafe { ram.compare_exchange(self.0.plus(WORD), old.bits(), new.bits()) }.is_ok()
