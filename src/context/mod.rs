@@ -20,6 +20,8 @@
 
 mod copy;
 mod fp;
+#[cfg(all(test, loom))]
+mod loom_tests;
 mod name;
 mod per_cpu;
 pub(crate) mod processor;
