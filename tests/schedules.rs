@@ -28,6 +28,8 @@ mod safety;
 mod scenario;
 #[path = "worlds/small.rs"]
 mod small;
+#[path = "schedules/threads.rs"]
+mod threads;
 #[allow(dead_code, reason = "`worlds` uses the rest")]
 #[path = "worlds/view.rs"]
 mod view;
@@ -35,18 +37,18 @@ mod view;
 use sva_os::mmu::{Pae, TwoLevel};
 
 macro_rules! contests {
-    ($($name:ident $preemptions:literal $deep:ident $more:literal)*) => {$(
+    ($($list:ident: $($name:ident $preemptions:literal $deep:ident $more:literal)*;)*) => {$($(
         #[test]
         fn $name() {
-            run(stringify!($name), list::$name::<TwoLevel>($preemptions) + list::$name::<Pae>($preemptions));
+            run(stringify!($name), $list::$name::<TwoLevel>($preemptions) + $list::$name::<Pae>($preemptions));
         }
 
         #[test]
         #[ignore = "minutes"]
         fn $deep() {
-            run(stringify!($deep), list::$name::<TwoLevel>($more) + list::$name::<Pae>($more));
+            run(stringify!($deep), $list::$name::<TwoLevel>($more) + $list::$name::<Pae>($more));
         }
-    )*};
+    )*)*};
 }
 
 fn run(name: &str, orders: u64) {
@@ -54,6 +56,7 @@ fn run(name: &str, orders: u64) {
 }
 
 contests! {
+    list:
     leaves 3 leaves_deep 4
     kinds 3 kinds_deep 4
     flushes 3 flushes_deep 4
@@ -62,5 +65,10 @@ contests! {
     batches 3 batches_deep 4
     notes 3 notes_deep 4
     hand 3 hand_deep 4
-    three 2 three_deep 3
+    three 2 three_deep 3;
+    threads:
+    thread_swaps 3 thread_swaps_deep 4
+    thread_ends 3 thread_ends_deep 4
+    thread_stacks 3 thread_stacks_deep 4
+    thread_roots 3 thread_roots_deep 4;
 }

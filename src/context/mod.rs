@@ -22,6 +22,8 @@ mod copy;
 #[cfg(all(test, feature = "emulated"))]
 mod fixture;
 mod fp;
+#[cfg(all(test, loom))]
+mod loom_tests;
 mod name;
 mod per_cpu;
 pub(crate) mod processor;

@@ -1,6 +1,7 @@
 //! What the client calls stacks and threads by.
 
 use super::state::{State, Word};
+use crate::violation::Violation;
 
 /// A slot of the thread table, in one generation.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -14,6 +15,24 @@ impl Name {
     /// The name of what has slot `number` in the generation of `word`.
     pub(crate) const fn new(number: u32, word: Word) -> Self {
         Self { number, saved: word.to(State::Saved) }
+    }
+
+    /// Why what has this name is not to be had, when its slot's word is `word`.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn why_not(self, word: Word) -> Violation {
+        if !word.is_same(self.saved) {
+            return Violation::StaleThread(self.number);
+        }
+        match word.state() {
+            State::Vacant => Violation::StaleThread(self.number),
+            State::Running | State::Idle | State::Ending | State::Abandoning => {
+                Violation::ThreadRunning(self.number)
+            }
+            State::Unused | State::Abandoned => Violation::ThreadEnded(self.number),
+            State::Ready | State::Saved => Violation::StackInUse(self.number),
+            State::Busy | State::Waiting => Violation::ThreadBusy(self.number),
+        }
     }
 }
 

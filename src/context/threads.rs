@@ -203,19 +203,7 @@ impl Threads {
         if cfg!(sva_os_unchecked) || record.exchange(ram, name.saved, name.saved.resumed()) {
             Ok(record)
         } else {
-            self.take_ready(ram, name)
-        }
-    }
-
-    /// As [`take`](Self::take), for a thread that is not saved: it may be ready. Out of the way of those that are.
-    #[cold]
-    #[inline(never)]
-    fn take_ready(&self, ram: &impl Memory, name: Name) -> Result<Record, Violation> {
-        let record = self.record(name.number)?;
-        if record.exchange(ram, name.saved.to(State::Ready), name.saved.resumed()) {
-            Ok(record)
-        } else {
-            Err(self.why_not(ram, name))
+            record.take_again(ram, name)
         }
     }
 
@@ -227,12 +215,15 @@ impl Threads {
         fits: impl Fn(State) -> bool,
     ) -> Result<(Record, State), Violation> {
         let record = self.record(name.number)?;
-        let word = record.word(ram);
-        let state = word.state();
-        if word.is_same(name.saved) && fits(state) && record.exchange(ram, word, word.to(State::Busy)) {
-            return Ok((record, state));
+        loop {
+            let word = record.word(ram);
+            if !(word.is_same(name.saved) && fits(word.state())) {
+                return Err(name.why_not(word));
+            }
+            if record.exchange(ram, word, word.to(State::Busy)) {
+                return Ok((record, word.state()));
+            }
         }
-        Err(self.why_not(ram, name))
     }
 
     /// Makes a vacant slot busy, and says which.
@@ -256,28 +247,6 @@ impl Threads {
         let word = idle.word(ram);
         (word.state() == State::Waiting).then(|| idle.set_word(ram, word.to(State::Idle)))?;
         Some(idle)
-    }
-
-    /// Why the thread `name` is not to be had.
-    #[cold]
-    #[inline(never)]
-    fn why_not(&self, ram: &impl Memory, name: Name) -> Violation {
-        let Ok(record) = self.record(name.number) else {
-            return Violation::NoSuchThread(name.number);
-        };
-        let word = record.word(ram);
-        if !word.is_same(name.saved) {
-            return Violation::StaleThread(name.number);
-        }
-        match word.state() {
-            State::Vacant => Violation::StaleThread(name.number),
-            State::Running | State::Idle | State::Ending | State::Abandoning => {
-                Violation::ThreadRunning(name.number)
-            }
-            State::Unused | State::Abandoned => Violation::ThreadEnded(name.number),
-            State::Ready | State::Saved => Violation::StackInUse(name.number),
-            State::Busy | State::Waiting => Violation::ThreadBusy(name.number),
-        }
     }
 
     /// The `place`-th page from the top of the slot on down.
@@ -340,6 +309,23 @@ impl Record {
         self.write(ram, WORD, word.bits());
     }
 
+    /// As [`Threads::take`], of a thread that is ready, and however often another CPU gets in between; says why the
+    /// thread is not to be had. Out of the way of those that are saved.
+    #[cold]
+    #[inline(never)]
+    fn take_again(self, ram: &impl Memory, name: Name) -> Result<Self, Violation> {
+        loop {
+            let word = self.word(ram);
+            if word != name.saved && word != name.saved.to(State::Ready) {
+                return Err(name.why_not(word));
+            }
+            if self.exchange(ram, word, name.saved.resumed()) {
+                return Ok(self);
+            }
+        }
+    }
+
+    #[inline(always)]
     fn exchange(self, ram: &impl Memory, old: Word, new: Word) -> bool {
         // SAFETY: as in `read`.
         unsafe { ram.compare_exchange(self.0.plus(WORD), old.bits(), new.bits()) }.is_ok()

@@ -19,5 +19,5 @@
 extern crate std;
 
 mod intrinsics;
-mod machine;
+pub(crate) mod machine;
 mod moves;

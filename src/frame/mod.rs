@@ -16,4 +16,4 @@ pub(crate) mod word;
 pub use kind::Kind;
 
 #[cfg(all(test, loom))]
-mod loom_tests;
+pub(crate) mod loom_tests;

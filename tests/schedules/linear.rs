@@ -4,17 +4,20 @@ use crate::call::{Answer, Call};
 use crate::recount::stage;
 use crate::safety::cpus;
 use crate::small::{World, cpu};
-use crate::view::{self, Word, level, word};
+use crate::view::{self, Thread, Word, level, word};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use sva_os::mmu::PagingMode;
 
-/// What callers can tell of a world: each frame's word, every entry, every CR3.
+/// What callers can tell of a world: each frame's word, every entry, every CR3, every thread, who runs it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Left {
     words: Vec<Word>,
     entries: Vec<(u32, u32, u64)>,
     roots: Vec<u32>,
+    /// In an order that does not depend on which slots they have.
+    threads: Vec<Thread>,
+    current: Vec<Thread>,
 }
 
 /// What callers can tell of `world`.
@@ -29,17 +32,23 @@ pub(crate) fn same_to_callers<P: PagingMode>(world: &World<P>) -> Left {
             }
         }
     }
+    let mut threads = view::threads(world);
+    let current = if threads.is_empty() { 0 } else { cpus(world) };
+    let current = (0..current).map(|number| threads[view::current(world, cpu(number))].clone()).collect();
+    threads.sort();
     Left {
         words: stage(world).map(|frame| word(world, frame)).collect(),
         entries,
         roots: (0..cpus(world)).map(|number| world.machine().root_of(cpu(number)).number()).collect(),
+        threads,
+        current,
     }
 }
 
 /// Refusals that a call may meet only because another is under way: a count that it holds for
-/// the moment, or `BUSY`. Such a call may be tried again, and stands for no call at all.
-const CONTENTION: [&str; 6] =
-    ["FrameBusy", "FrameInUse", "TableNotEmpty", "TableLinked", "RootNotEmpty", "RootInUse"];
+/// the moment, or a busy frame or slot. Such a call may be tried again, and stands for no call at all.
+const CONTENTION: [&str; 7] =
+    ["FrameBusy", "FrameInUse", "TableNotEmpty", "TableLinked", "RootNotEmpty", "RootInUse", "ThreadBusy"];
 
 /// Whether `call` looks which kind its frame is, to ask for just that a moment later. In between
 /// the frame may have become another, and the refusal then has a name of its own.

@@ -55,8 +55,9 @@ fn special<P: PagingMode>(
     let mut all = tree::<P>();
     all.extend((0..cpus.len() as u32).map(|cpu| (cpu, LoadRoot(ROOT))));
     all.extend(before.iter().map(|call| (0, *call)));
-    let (eagerness, whole_calls, clock) = (Eagerness::Full, true, None);
-    change(Scenario { name, eagerness, whole_calls, clock, before: &all, cpus }).explore::<P>(preemptions)
+    let (eagerness, threads, whole_calls, clock) = (Eagerness::Full, false, true, None);
+    change(Scenario { name, eagerness, threads, whole_calls, clock, before: &all, cpus })
+        .explore::<P>(preemptions)
 }
 
 /// Two CPUs at the entries of one table.

@@ -7,7 +7,7 @@
 use crate::adversary::{Eagerness, Watch, soil, strike, words};
 use crate::call::{Answer, Call};
 use crate::linear::{Orders, same_to_callers};
-use crate::small::{World, cpu, small_world};
+use crate::small::{World, cpu, small_world, small_world_of_threads};
 use crate::view::set_clock;
 use crate::{recount, safety};
 use std::sync::{Mutex, PoisonError};
@@ -24,6 +24,8 @@ pub(crate) const PAGES: u32 = 2;
 pub(crate) struct Scenario<'a> {
     pub(crate) name: &'a str,
     pub(crate) eagerness: Eagerness,
+    /// Whether there are threads.
+    pub(crate) threads: bool,
     /// Whether every call is one step to its callers. Batches, and pages lent and given back, are
     /// several.
     pub(crate) whole_calls: bool,
@@ -65,7 +67,12 @@ impl<P: PagingMode> Run<P> {
 impl Scenario<'_> {
     /// The world before any of the CPUs begins.
     fn start<P: PagingMode>(&self) -> World<P> {
-        let world = small_world::<P>(self.cpus.len() as u32, FRAMES);
+        let cpus = self.cpus.len() as u32;
+        let world = if self.threads {
+            small_world_of_threads::<P>(cpus, FRAMES)
+        } else {
+            small_world::<P>(cpus, FRAMES)
+        };
         let strike = || {
             if self.eagerness == Eagerness::Full {
                 strike(&world, PAGES).unwrap_or_else(|text| panic!("{} beforehand: {text}", self.name));

@@ -1,7 +1,9 @@
 //! Every intrinsic as a value, so that a search can list, perform and print it.
 
 use crate::small::{World, frame, page};
+use sva_os::address::VirtAddr;
 use sva_os::address::{FrameRange, PageRange};
+use sva_os::context::{StackId, ThreadId, UserContext};
 use sva_os::frame::Kind;
 use sva_os::machine::Machine;
 use sva_os::mmu::{Entry, KernelPages, Leaf, PagingMode, Rights};
@@ -37,6 +39,15 @@ pub(crate) enum Call {
     Lend(u32),
     Translate(u32, u32),
     ReadEntry(u32, u32),
+    /// A stack of two frames.
+    DeclareStack([u32; 2]),
+    ReleaseStack(StackId),
+    NewThread(StackId, Option<u32>),
+    Swap(ThreadId),
+    /// The thread that runs here ends.
+    End(Option<ThreadId>),
+    /// A program that calls the kernel at once.
+    Run(u32),
     /// No call: the CPU's MMU looks a page up for a store, and some time later remembers it.
     Touch(u32),
 }
@@ -51,6 +62,8 @@ pub(crate) enum Answer {
     Table(u32),
     /// Nothing is there.
     Empty,
+    /// A slot of the thread table.
+    Slot(u32),
     /// So many elements of a batch, and perhaps the name of a refusal.
     Batch(u32, Option<&'static str>),
     /// The name of a refusal.
@@ -77,6 +90,10 @@ fn refused(violation: Violation) -> Answer {
 
 fn leaf(result: Result<Leaf, Violation>) -> Answer {
     result.map_or_else(refused, |leaf| Answer::Leaf(leaf.frame().number(), leaf.write()))
+}
+
+fn slot(result: Result<u32, Violation>) -> Answer {
+    result.map_or_else(refused, Answer::Slot)
 }
 
 fn batch(progress: Progress) -> Answer {
@@ -146,6 +163,21 @@ impl Call {
                 Ok(None) => Answer::Empty,
                 Err(violation) => refused(violation),
             },
+            // Which slot it gets is no caller's business.
+            Call::DeclareStack(frames) => done(sva.declare_stack(&frames.map(frame)).map(drop)),
+            Call::ReleaseStack(stack) => done(sva.release_stack(stack).map(drop)),
+            Call::NewThread(stack, root) => {
+                slot(sva.new_thread(stack, root.map(frame), || None).map(ThreadId::number))
+            }
+            Call::Swap(thread) => done(sva.swap(thread)),
+            Call::End(next) => {
+                sva.end_thread(next);
+                Answer::Done
+            }
+            Call::Run(root) => {
+                let mut context = UserContext::new(VirtAddr::new(0), VirtAddr::new(0));
+                done(sva.run(frame(root), &mut context).map(drop))
+            }
             Call::Touch(number) => {
                 let (machine, cpu) = (sva.machine(), sva.machine().cpu());
                 let walks = machine.walks(cpu, page(number));

@@ -38,7 +38,7 @@ pub(crate) fn check<P: PagingMode>(world: &World<P>) -> Result<(), String> {
     check_cpus(world)
 }
 
-/// Counts what every table of the stage and every CR3 stands on.
+/// Counts what every table of the stage, every CR3 and every thread stands on.
 fn count<P: PagingMode>(world: &World<P>) -> Result<BTreeMap<u32, Uses>, String> {
     let mut uses = BTreeMap::<u32, Uses>::new();
     for table in stage(world) {
@@ -70,6 +70,11 @@ fn count<P: PagingMode>(world: &World<P>) -> Result<BTreeMap<u32, Uses>, String>
     }
     for cpu in (0..cpus(world)).map(cpu) {
         let root = uses.entry(world.machine().root_of(cpu).number()).or_default();
+        root.total += 1;
+        root.writable += 1;
+    }
+    for root in view::threads(world).into_iter().filter_map(|thread| thread.root) {
+        let root = uses.entry(root).or_default();
         root.total += 1;
         root.writable += 1;
     }

@@ -4,9 +4,10 @@
 //! to a frame that is `BUSY` and will not change before it was forgotten; and through nothing
 //! but tables.
 
-use crate::small::{KERNEL, TEXT, World, cpu, frame, page};
+use crate::small::{KERNEL, SLOT_PAGES, TEXT, World, cpu, frame, page};
 use crate::view::{self, word};
 use sva_os::address::Page;
+use sva_os::frame::Kind;
 use sva_os::machine::emulated::Translation;
 use sva_os::mmu::PagingMode;
 
@@ -17,7 +18,9 @@ use sva_os::mmu::PagingMode;
 pub(crate) fn fill_all<P: PagingMode>(world: &World<P>, pages: u32) {
     let machine = world.machine();
     for cpu in (0..cpus(world)).map(cpu) {
-        for page in (0..pages).map(page) {
+        // Of each stack the topmost pages.
+        let window = view::stack_pages(world).filter(|number| number % SLOT_PAGES > SLOT_PAGES - 3);
+        for page in (0..pages).chain(window).map(page) {
             loop {
                 let before = (machine.cached_count(cpu), machine.structure_count(cpu));
                 for walk in machine.walks(cpu, page) {
@@ -83,6 +86,8 @@ fn check_translation<P: PagingMode>(
     let target = word(world, translation.frame);
     let sound = if page.number() < KERNEL {
         translation.user && !translation.global && target.may_be_cached()
+    } else if view::stack_pages(world).contains(&page.number()) {
+        !translation.user && (target.busy || target.kind == Kind::Stack)
     } else {
         let direct = page.number() - KERNEL == translation.frame.number();
         let constant = translation.frame.number() == TEXT;

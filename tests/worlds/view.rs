@@ -1,9 +1,9 @@
 //! What stands in RAM, read by the documented layout and not through the library.
 
-use crate::small::{World, frame};
+use crate::small::{SLOT_PAGES, SPARE_SLOTS, STACKS, World, frame, kernel_tables};
 use sva_os::address::{Frame, PhysAddr};
 use sva_os::frame::Kind;
-use sva_os::machine::Cpu;
+use sva_os::machine::{Cpu, Machine};
 use sva_os::mmu::PagingMode;
 
 const BUSY: u32 = 1 << 5;
@@ -142,6 +142,61 @@ pub(crate) fn flushed<P: PagingMode>(world: &World<P>, cpu: Cpu) -> u32 {
 /// The root on record for `cpu`.
 pub(crate) fn loaded<P: PagingMode>(world: &World<P>, cpu: Cpu) -> Frame {
     frame(world.machine().peek(at(clock(world), 4 * (1 + CPU_LIMIT + cpu.number()))))
+}
+
+/// A record of the thread table.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Thread {
+    /// State and generation.
+    pub(crate) word: u32,
+    /// The root that it will load, if somebody goes over to it.
+    pub(crate) root: Option<u32>,
+    /// Its stack, the top first.
+    pub(crate) frames: Vec<u32>,
+}
+
+/// Slots in the window for stacks; none where there are no threads.
+fn slots<P: PagingMode>(world: &World<P>) -> u32 {
+    let threads = world.sealed_root().number() + 1 + kernel_tables::<P>();
+    if world.machine().frames() == threads { 0 } else { world.machine().cpus() + SPARE_SLOTS }
+}
+
+/// The records of all slots, then of the flows that the CPUs booted with.
+pub(crate) fn threads<P: PagingMode>(world: &World<P>) -> Vec<Thread> {
+    const READY: u32 = 2;
+    const SAVED: u32 = 3;
+    const WAITING: u32 = 7;
+    let base = records(world);
+    let read = |number: u32, offset| world.machine().peek::<u32>(at(base, 128 * number + offset));
+    let thread = |number| {
+        let word = read(number, 0);
+        let root = matches!(word & 15, READY | SAVED | WAITING).then(|| read(number, 8) >> 12);
+        let frames = (0..read(number, 12)).map(|place| read(number, 48 + 4 * place)).collect();
+        Thread { word, root, frames }
+    };
+    (0..record_count(world)).map(thread).collect()
+}
+
+fn record_count<P: PagingMode>(world: &World<P>) -> u32 {
+    let slots = slots(world);
+    if slots == 0 { 0 } else { slots + world.machine().cpus() }
+}
+
+/// They lie behind floating-point states of 512 bytes each.
+fn records<P: PagingMode>(world: &World<P>) -> PhysAddr {
+    let states = frame(world.sealed_root().number() + 1 + kernel_tables::<P>()).start();
+    at(states, 512 * record_count(world))
+}
+
+/// The number of the slot that `cpu` runs.
+pub(crate) fn current<P: PagingMode>(world: &World<P>, cpu: Cpu) -> usize {
+    let record: u32 = world.machine().peek(at(clock(world), 512 + 16 * cpu.number()));
+    ((record - records(world).get()) / 128) as usize
+}
+
+/// The pages of the window for stacks.
+pub(crate) fn stack_pages<P: PagingMode>(world: &World<P>) -> core::ops::Range<u32> {
+    STACKS..STACKS + slots(world) * SLOT_PAGES
 }
 
 /// How many entries a table or root of `level` has.

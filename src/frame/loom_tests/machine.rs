@@ -19,6 +19,7 @@ use crate::mmu::{Half, PagingMode, Rights, TwoLevel};
 use crate::observer::Observer;
 use crate::sva::Sva;
 use core::mem::MaybeUninit;
+use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use loom::sync::atomic::{AtomicBool, AtomicU32, fence};
@@ -26,19 +27,23 @@ use std::cell::Cell;
 use std::vec::Vec;
 
 /// Frames with an entry: 0 is nothing, 1 a table, 2 and 3 data, 4 a root, 5 the sealed root.
-pub(super) const TABLE: Frame = frame(1);
-pub(super) const DATA: Frame = frame(2);
-pub(super) const OTHER: Frame = frame(3);
-pub(super) const ROOT: Frame = frame(4);
-pub(super) const SEALED_ROOT: Frame = frame(5);
+pub(crate) const TABLE: Frame = frame(1);
+pub(crate) const DATA: Frame = frame(2);
+pub(crate) const OTHER: Frame = frame(3);
+pub(crate) const ROOT: Frame = frame(4);
+pub(crate) const SEALED_ROOT: Frame = frame(5);
 const COUNT: u32 = 6;
 
 /// Where the frame table and the clock lie: in frames that have no entry.
 const FRAME_TABLE: u32 = 0x1_0000;
 const CLOCK: u32 = 0x2_0000;
 const RECORDS: u32 = CLOCK + 4 * (1 + Cpu::LIMIT);
+/// What each CPU runs, behind them.
+const PROCESSORS: u32 = CLOCK + 512;
+/// Stacks, by what a stack pointer to them is.
+pub(crate) const STACKS: u32 = 5;
 
-pub(super) const CPUS: u32 = 2;
+pub(crate) const CPUS: u32 = 2;
 
 const fn frame(number: u32) -> Frame {
     match Frame::new(number) {
@@ -47,7 +52,7 @@ const fn frame(number: u32) -> Frame {
     }
 }
 
-pub(super) fn cpu(number: u32) -> Cpu {
+pub(crate) fn cpu(number: u32) -> Cpu {
     Cpu::new(number).unwrap()
 }
 
@@ -57,6 +62,9 @@ struct Shared {
     /// One TLB entry a CPU: the leaf that it cached, or zero.
     cached: [AtomicU32; CPUS as usize],
     roots: [AtomicU32; CPUS as usize],
+    /// The stack that each CPU is on, and all stacks: whoever is on one writes it.
+    stack_pointers: [AtomicU32; CPUS as usize],
+    stacks: [Stack; STACKS as usize],
     /// IF is clear, or an interrupt is being run.
     quiet: [AtomicBool; CPUS as usize],
     /// None: no interrupt here has a vector.
@@ -64,8 +72,15 @@ struct Shared {
     observer: Observer,
 }
 
+/// What lies on a stack.
+#[derive(Default)]
+struct Stack(UnsafeCell<u32>);
+
+// SAFETY: that no two threads write it at once is what `loom` checks.
+unsafe impl Sync for Stack {}
+
 /// A machine as one thread sees it, which is one CPU, and for a moment another whose interrupt it runs.
-pub(super) struct Tiny {
+pub(crate) struct Tiny {
     shared: Arc<Shared>,
     cpu: Cell<u32>,
     /// Which CPUs' IF this thread has cleared.
@@ -74,7 +89,7 @@ pub(super) struct Tiny {
 
 impl Tiny {
     /// All words zero but those given. Words that are nowhere given do not exist.
-    pub(super) fn new(words: &[(u32, u32)]) -> Self {
+    pub(crate) fn new(words: &[(u32, u32)]) -> Self {
         let flags = || [AtomicBool::new(false), AtomicBool::new(false)];
         let zeroes = || [AtomicU32::new(0), AtomicU32::new(0)];
         let sealed = || AtomicU32::new(SEALED_ROOT.number());
@@ -82,6 +97,8 @@ impl Tiny {
             words: words.iter().map(|(at, word)| (*at, AtomicU32::new(*word))).collect(),
             cached: zeroes(),
             roots: [sealed(), sealed()],
+            stack_pointers: [AtomicU32::new(0), AtomicU32::new(1)],
+            stacks: Default::default(),
             quiet: flags(),
             handlers: Handlers::new(),
             observer: Observer::new(),
@@ -90,8 +107,20 @@ impl Tiny {
     }
 
     /// The same machine, for the thread that is `cpu`.
-    pub(super) fn as_cpu(&self, cpu: u32) -> Self {
+    pub(crate) fn as_cpu(&self, cpu: u32) -> Self {
         Self { shared: self.shared.clone(), cpu: Cell::new(cpu), cleared: Default::default() }
+    }
+
+    /// Puts `cpu` on another stack before anything begins.
+    pub(crate) fn begin_on(&self, cpu: u32, stack_pointer: u32) {
+        self.shared.stack_pointers[cpu as usize].store(stack_pointer, SeqCst);
+    }
+
+    /// Writes the stack that this CPU is on.
+    fn touch_stack(&self) {
+        let number = self.shared.stack_pointers[self.here()].load(Relaxed);
+        // SAFETY: `loom` sees to it that nobody else does so now.
+        self.shared.stacks[number as usize].0.with_mut(|value| unsafe { *value += 1 });
     }
 
     fn here(&self) -> usize {
@@ -120,7 +149,7 @@ impl Tiny {
 
     /// Lets this CPU's MMU cache what entry 0 of the table says. An interrupt, which another thread
     /// may run for this CPU, comes before or after.
-    pub(super) fn fill(&self) {
+    pub(crate) fn fill(&self) {
         let was_on = self.interrupts_off();
         self.walk();
         if was_on {
@@ -137,17 +166,17 @@ impl Tiny {
     }
 
     /// Makes this CPU forget.
-    pub(super) fn invalidate_here(&self) {
+    pub(crate) fn invalidate_here(&self) {
         self.shared.cached[self.here()].store(0, Release);
     }
 
     /// Makes both TLBs hold `raw`.
-    pub(super) fn fill_all(&self, raw: u32) {
+    pub(crate) fn fill_all(&self, raw: u32) {
         self.shared.cached.iter().for_each(|cached| cached.store(raw, SeqCst));
     }
 
     /// Whether some CPU's TLB leads to `frame`.
-    pub(super) fn remembers(&self, frame: Frame) -> bool {
+    pub(crate) fn remembers(&self, frame: Frame) -> bool {
         self.shared.cached.iter().any(|cached| {
             let raw = cached.load(Acquire);
             raw & 1 != 0 && raw >> 12 == frame.number()
@@ -156,7 +185,7 @@ impl Tiny {
 }
 
 /// Where entry 0 of the table lies.
-pub(super) fn entry_0() -> PhysAddr {
+pub(crate) const fn entry_0() -> PhysAddr {
     TABLE.start()
 }
 
@@ -336,7 +365,7 @@ impl Machine for Tiny {
     }
 }
 
-/// It has no threads and no programs.
+/// It has no programs, and whoever calls `switch` goes on as the next thread.
 impl machine::Context for Tiny {
     unsafe fn prepare(&self, _: Top, _: impl Entry) -> u32 {
         unimplemented!()
@@ -346,8 +375,13 @@ impl machine::Context for Tiny {
         unimplemented!()
     }
 
-    unsafe fn switch(&self, _: &Sva<Self>, _: PhysAddr, _: u32) {
-        unimplemented!()
+    unsafe fn switch(&self, _: &Sva<Self>, save: PhysAddr, next: u32) {
+        self.touch_stack();
+        let here = &self.shared.stack_pointers[self.here()];
+        // SAFETY: a word of this machine.
+        unsafe { self.store(save, here.load(Relaxed)) }
+        here.store(next, Relaxed);
+        self.touch_stack();
     }
 
     unsafe fn enter_user(&self, _: &mut UserContext) -> UserTrap {
@@ -408,7 +442,7 @@ impl machine::Context for Tiny {
 }
 
 /// The words of a machine whose frames have these words 0; entry 0 of the table is `entry`.
-pub(super) fn words(typed: &[(Frame, FrameWord)], entry: u32) -> Vec<(u32, u32)> {
+pub(crate) fn words(typed: &[(Frame, FrameWord)], entry: u32) -> Vec<(u32, u32)> {
     let at = |frame: Frame| FRAME_TABLE + 8 * frame.number();
     let word_0 = |number: u32| {
         let found = typed.iter().find(|(typed, _)| typed.number() == number);
@@ -421,23 +455,40 @@ pub(super) fn words(typed: &[(Frame, FrameWord)], entry: u32) -> Vec<(u32, u32)>
     table.chain(clock).chain(records).chain([(entry_0().get(), entry)]).collect()
 }
 
-pub(super) fn frames() -> Frames {
+pub(crate) fn frames() -> Frames {
     // SAFETY: 1. a multiple of 8, with a word pair for each. 2. Only the library's code writes them.
     unsafe { Frames::new(PhysAddr::new(FRAME_TABLE), COUNT) }
 }
 
-pub(super) fn clock() -> Clock {
+pub(crate) fn clock() -> Clock {
     // SAFETY: 1. the start of a frame. 2. Only the library's code writes its words.
     unsafe { Clock::new(PhysAddr::new(CLOCK)) }
 }
 
+/// The words in which `cpu` keeps what it runs, `record`.
+pub(crate) fn processor(cpu: u32, record: PhysAddr) -> [(u32, u32); 4] {
+    let at = PROCESSORS + 16 * cpu;
+    [(at, record.get()), (at + 4, 0), (at + 8, 0), (at + 12, 0)]
+}
+
+/// The records of what the CPUs run.
+pub(crate) fn processors() -> Processors {
+    // SAFETY: 1. the start of a frame. 2. Only the library's code writes its words.
+    unsafe { Processors::new(PhysAddr::new(CLOCK)) }
+}
+
 /// The library on `machine`, of which only what the words say exists.
-pub(super) fn sva(machine: Tiny) -> Sva<Tiny> {
+pub(crate) fn sva(machine: Tiny) -> Sva<Tiny> {
+    sva_with(machine, Threads::NONE)
+}
+
+/// The same with these threads.
+pub(crate) fn sva_with(machine: Tiny, threads: Threads) -> Sva<Tiny> {
     let half = KernelHalf {
         segments: Segments::new(&[]).unwrap(),
         direct_map: DirectMap { first: Page::ZERO, frames: FrameRange::EMPTY },
         stacks: PageRange::EMPTY,
-        threads: Threads::NONE,
+        threads,
         user: PageRange::new(Page::ZERO, 0xc_0000).unwrap(),
         constant: None,
         root: SEALED_ROOT,
@@ -445,17 +496,15 @@ pub(super) fn sva(machine: Tiny) -> Sva<Tiny> {
     };
     // SAFETY: 1. the start of a frame. 2. as for the clock.
     let loaded = unsafe { Loaded::new(PhysAddr::new(CLOCK)) };
-    // SAFETY: as before. There are no threads, so nobody reads or writes them.
-    let processors = unsafe { Processors::new(PhysAddr::new(CLOCK)) };
-    Sva { machine, frames: frames(), clock: clock(), loaded, processors, half }
+    Sva { machine, frames: frames(), clock: clock(), loaded, processors: processors(), half }
 }
 
 /// A leaf for users.
-pub(super) fn leaf(frame: Frame, rights: Rights) -> u32 {
+pub(crate) fn leaf(frame: Frame, rights: Rights) -> u32 {
     TwoLevel::leaf(frame, rights, Half::User)
 }
 
 /// A frame of `kind` with so many uses.
-pub(super) fn used(kind: Kind, total: u32, writable: u32) -> FrameWord {
+pub(crate) fn used(kind: Kind, total: u32, writable: u32) -> FrameWord {
     FrameWord::from_bits(FrameWord::unused(kind).bits() | total << 19 | writable << 7)
 }

@@ -284,12 +284,12 @@ impl<P: PagingMode> Emulated<P> {
             let segments = [core.read_gdt(core.fs), core.read_gdt(core.gs)];
             assert_eq!(core.hidden, segments, "FS and GS were loaded when they meant something else");
         }
-        self.step(Step::Leave);
+        self.step(Step::EnterUser);
         self.set_interrupts(cpu, true);
         let program = self.program.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let trap = program.map_or(Trap::new(Vector::SYSTEM_CALL), |program| program(cpu, context));
         self.set_interrupts(cpu, false);
-        self.step(Step::Enter);
+        self.step(Step::LeaveUser);
         let mut core = self.core(cpu).context();
         // The program may have loaded any that it may have.
         for selector in [&mut context.ds, &mut context.es, &mut context.fs, &mut context.gs] {

@@ -31,6 +31,10 @@ pub enum Step {
     InterruptsOn,
     /// Go over to another stack.
     Switch,
+    /// Go over to a program in ring 3.
+    EnterUser,
+    /// Come back from it.
+    LeaveUser,
     /// Ask a CPU to take an interrupt.
     Interrupt(Cpu),
     /// Begin an interrupt. The event's `cpu` takes it, on the thread of the one that asked.
