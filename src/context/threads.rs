@@ -190,11 +190,14 @@ impl Threads {
         if cfg!(sva_os_unchecked) {
             return Ok(record);
         }
-        let word = record.word(ram);
-        if word.is_resumable(name.word) && record.exchange(ram, word, Word::running(name.word)) {
-            return Ok(record);
+        let mut word = record.word(ram);
+        if word.is_resumable(name.word) {
+            match record.exchange(ram, word, Word::running(name.word)) {
+                Ok(()) => return Ok(record),
+                Err(seen) => word = seen,
+            }
         }
-        Err(self.why_not(ram, name))
+        Err(why_not_resumed(name, word))
     }
 
     /// Makes the slot of `name` busy if its state is one of those for which `fits` holds, and says which.
@@ -205,12 +208,15 @@ impl Threads {
         fits: impl Fn(State) -> bool,
     ) -> Result<(Record, State), Violation> {
         let record = self.record(name.number)?;
-        let word = record.word(ram);
+        let mut word = record.word(ram);
         let state = word.state();
-        if word.is_same(name.word) && fits(state) && record.exchange(ram, word, word.to(State::Busy)) {
-            return Ok((record, state));
+        if word.is_same(name.word) && fits(state) {
+            match record.exchange(ram, word, word.to(State::Busy)) {
+                Ok(()) => return Ok((record, state)),
+                Err(seen) => word = seen,
+            }
         }
-        Err(self.why_not(ram, name))
+        Err(why_not(name, word))
     }
 
     /// Makes a vacant slot busy, and says which.
@@ -219,7 +225,7 @@ impl Threads {
             let word = record.word(ram);
             word.state() == State::Vacant
                 && word.next().is_some()
-                && record.exchange(ram, word, word.to(State::Busy))
+                && record.exchange(ram, word, word.to(State::Busy)).is_ok()
         };
         (0..self.slots())
             .map(|number| self.record_at(number))
@@ -234,28 +240,6 @@ impl Threads {
         let word = idle.word(ram);
         (word.state() == State::Waiting).then(|| idle.set_word(ram, word.to(State::Idle)))?;
         Some(idle)
-    }
-
-    /// Why the thread `name` is not to be had.
-    #[cold]
-    #[inline(never)]
-    fn why_not(self, ram: &impl Memory, name: Name) -> Violation {
-        let Ok(record) = self.record(name.number) else {
-            return Violation::NoSuchThread(name.number);
-        };
-        let word = record.word(ram);
-        if !word.is_same(name.word) {
-            return Violation::StaleThread(name.number);
-        }
-        match word.state() {
-            State::Vacant => Violation::StaleThread(name.number),
-            State::Running | State::Idle | State::Ending | State::Abandoning => {
-                Violation::ThreadRunning(name.number)
-            }
-            State::Unused | State::Abandoned => Violation::ThreadEnded(name.number),
-            State::Ready | State::Saved => Violation::StackInUse(name.number),
-            State::Busy | State::Waiting => Violation::ThreadBusy(name.number),
-        }
     }
 
     /// The `place`-th page from the top of the slot on down.
@@ -318,9 +302,12 @@ impl Record {
         self.write(ram, WORD, word.bits());
     }
 
-    fn exchange(self, ram: &impl Memory, old: Word, new: Word) -> bool {
+    /// Writes `new` if the word is `old`, else says what it is.
+    #[inline(always)]
+    fn exchange(self, ram: &impl Memory, old: Word, new: Word) -> Result<(), Word> {
         // SAFETY: as in `read`.
-        unsafe { ram.compare_exchange(self.0.plus(WORD), old.bits(), new.bits()) }.is_ok()
+        let seen = unsafe { ram.compare_exchange(self.0.plus(WORD), old.bits(), new.bits()) };
+        seen.map(drop).map_err(Word::from_bits)
     }
 
     /// The saved stack pointer.
@@ -397,6 +384,31 @@ impl Record {
     const fn tls_at(place: u32) -> u32 {
         TLS.wrapping_add(place.wrapping_mul(8))
     }
+}
+
+/// Why a slot with this `word` is not to be had as `name`. By the word that was refused: by now there may be another.
+#[cold]
+#[inline(never)]
+fn why_not(name: Name, word: Word) -> Violation {
+    if !word.is_same(name.word) {
+        return Violation::StaleThread(name.number);
+    }
+    match word.state() {
+        State::Vacant => Violation::StaleThread(name.number),
+        State::Running | State::Idle | State::Ending | State::Abandoning => {
+            Violation::ThreadRunning(name.number)
+        }
+        State::Unused | State::Abandoned => Violation::ThreadEnded(name.number),
+        State::Ready | State::Saved => Violation::StackInUse(name.number),
+        State::Busy | State::Waiting => Violation::ThreadBusy(name.number),
+    }
+}
+
+/// As [`why_not`], of a thread that is to be resumed. That it can be, by now, is a moment too late.
+#[cold]
+#[inline(never)]
+fn why_not_resumed(name: Name, word: Word) -> Violation {
+    if word.is_resumable(name.word) { Violation::ThreadBusy(name.number) } else { why_not(name, word) }
 }
 
 #[cfg(all(test, feature = "emulated"))]
