@@ -223,11 +223,11 @@ impl<M: Machine> Sva<M> {
             let sound = match state {
                 State::Running | State::Idle => on_cpus == 1,
                 State::Busy | State::Ending | State::Abandoning => false,
-                State::Ready | State::Saved => {
+                State::Ready | State::Saved | State::Waiting => {
                     on_cpus == 0 && self.word(record.root(&self.machine)).kind() == Kind::Root
                 }
                 State::Vacant => on_cpus == 0 && record.pages(&self.machine) == 0,
-                State::Unused | State::Waiting | State::Abandoned => on_cpus == 0,
+                State::Unused | State::Abandoned => on_cpus == 0,
             };
             if !sound {
                 return wrong;
@@ -406,7 +406,8 @@ impl<M: Machine> Sva<M> {
             }
         }
         for (_, record) in self.half.threads.all() {
-            if matches!(record.word(&self.machine).state(), State::Ready | State::Saved) {
+            let state = record.word(&self.machine).state();
+            if matches!(state, State::Ready | State::Saved | State::Waiting) {
                 add(record.root(&self.machine), Uses::LOAD);
             }
         }
