@@ -55,10 +55,14 @@ mod owned;
 mod plans;
 #[path = "attacks/ports.rs"]
 mod ports;
+#[path = "attacks/programs.rs"]
+mod programs;
 #[path = "attacks/ranges.rs"]
 mod ranges;
 #[path = "attacks/shootdown.rs"]
 mod shootdown;
+#[path = "attacks/threads.rs"]
+mod threads;
 #[path = "attacks/tlb.rs"]
 mod tlb;
 #[path = "attacks/tree.rs"]

@@ -168,7 +168,7 @@ attacks! {
         }
     }
 
-    /// Stacks of threads are not there yet: the boot stack stands for all, by its kind.
+    /// The boot stack, which is sealed. Those of threads are in `threads`.
     fn attack_f07_a_stack_is_refused<P>() {
         let stage = Stage::<P>::new(Live::Here);
         for part in frames(STACK).iter() {
@@ -312,8 +312,7 @@ attacks! {
         stage.sound();
     }
 
-    /// Saved threads are not there yet. Until they are, nothing but a CPU uses a root; the sealed
-    /// root, which a thread without its own has, goes never.
+    /// A thread without a root of its own has it. Roots of threads are in `threads`.
     fn attack_f13_remove_the_sealed_root_is_refused<P>() {
         let stage = Stage::<P>::new(Live::Here);
         let sealed = stage.sva.sealed_root();

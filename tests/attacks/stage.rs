@@ -1,6 +1,6 @@
 //! A world with one address space in it, and how to say that a call is refused.
 
-use crate::common::world::{FIRST_FREE, frame, page, world};
+use crate::common::world::{FIRST_FREE, frame, page, world, world_with_threads};
 use crate::hardware::isolated;
 use crate::ram::Table;
 use core::fmt::Debug;
@@ -69,6 +69,8 @@ pub(crate) enum Live {
 pub(crate) const RAM: u32 = 96;
 /// Its CPUs.
 pub(crate) const CPUS: u32 = 3;
+/// Its slots for stacks, where it has threads.
+pub(crate) const SLOTS: u32 = 8;
 /// Frames from here on are free on a new stage; those below `FIRST_FREE` are the kernel's.
 pub(crate) const SPARE: u32 = FIRST_FREE + 8;
 
@@ -107,7 +109,16 @@ impl<P: PagingMode> Stage<P> {
 
     /// As `new`, with the page somewhere else in the user window.
     pub(crate) fn at_page(live: Live, number: u32) -> Self {
-        let sva = Arc::new(world::<P>(CPUS, RAM));
+        Self::in_world(world::<P>(CPUS, RAM), live, number)
+    }
+
+    /// As `new`, in a world with [`SLOTS`] slots for stacks.
+    pub(crate) fn with_threads(live: Live) -> Self {
+        Self::in_world(world_with_threads(CPUS, RAM, SLOTS), live, 0x4_0403)
+    }
+
+    fn in_world(sva: Machine<P>, live: Live, number: u32) -> Self {
+        let sva = Arc::new(sva);
         let frame_table = Table::of(&sva);
         let root = frame(FIRST_FREE);
         let data = frame(FIRST_FREE + 1);

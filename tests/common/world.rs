@@ -18,6 +18,7 @@
 
 use sva_os::Sva;
 use sva_os::address::{Frame, FrameRange, Page, PageRange};
+use sva_os::context::SLOT_PAGES;
 use sva_os::layout::{DirectMap, InUse, Layout, Role, Segment};
 use sva_os::machine::Emulated;
 use sva_os::machine::emulated::Config;
@@ -124,11 +125,21 @@ pub(crate) fn take_over<P: PagingMode>(
     place: Place,
     ram_frames: u32,
 ) -> Sva<Emulated<P>> {
+    take_over_with_stacks(machine, place, ram_frames, PageRange::EMPTY)
+}
+
+/// Takes over `machine`, with the pages of `stacks` for stacks.
+fn take_over_with_stacks<P: PagingMode>(
+    machine: Emulated<P>,
+    place: Place,
+    ram_frames: u32,
+    stacks: PageRange,
+) -> Sva<Emulated<P>> {
     let layout = Layout {
         image: &image(place),
         user: pages(place.user()),
         direct_map: DirectMap { first: page(place.first_page()), frames: frames((0, ram_frames)) },
-        stacks: PageRange::EMPTY,
+        stacks,
         in_use: &[InUse::Heap(frames(HEAP)), InUse::Kept(frames(KEPT))],
     };
     Sva::emulate(machine, &layout, &memory_map(ram_frames)).expect("a sound layout")
@@ -137,6 +148,16 @@ pub(crate) fn take_over<P: PagingMode>(
 /// [`world_at`] with the kernel in the high half.
 pub(crate) fn world<P: PagingMode>(cpus: u32, ram_frames: u32) -> Sva<Emulated<P>> {
     world_at(Place::HighHalf, cpus, ram_frames)
+}
+
+/// Where the window for stacks begins, in a world that has one.
+pub(crate) const STACKS: u32 = 0xd_0000;
+
+/// [`world`] with so many slots for stacks, the idle threads' among them. The library's own frames at the end are
+/// more then.
+pub(crate) fn world_with_threads<P: PagingMode>(cpus: u32, ram_frames: u32, slots: u32) -> Sva<Emulated<P>> {
+    let machine = Emulated::<P>::new(&Config::new(ram_frames, cpus));
+    take_over_with_stacks(machine, Place::HighHalf, ram_frames, pages((STACKS, slots * SLOT_PAGES)))
 }
 
 /// [`world_at`] with a kernel that is identity-mapped.

@@ -327,6 +327,26 @@ in_both_modes! {
         on(sva, 1, || stops(|| sva.abandon_thread(None), "no thread is left to run"));
     }
 
+    /// An idle thread that a hook took to another root has it until it runs again.
+    fn an_idle_thread_keeps_its_root<P>() {
+        let sva = threads::<P>();
+        let root = frame(ROOT);
+        sva.declare_root(root).unwrap();
+        let next = [0, 1].map(|n| thread(sva, FREE + n));
+        sva.end_thread(None);
+        sva.load_root(root).unwrap();
+        sva.swap(next[0]).unwrap();
+        assert_eq!((sva.root(), state(sva, 0)), (sva.sealed_root(), State::Waiting));
+        sound(sva);
+        refused(sva, || sva.remove_root(root), Violation::RootInUse(root));
+        sva.end_thread(None);
+        assert_eq!((sva.root(), state(sva, 0)), (root, State::Idle));
+        sva.load_root(sva.sealed_root()).unwrap();
+        sva.swap(next[1]).unwrap();
+        sva.remove_root(root).unwrap();
+        sound(sva);
+    }
+
     /// In a handler of any kind, and nested: no thread is left, none ends, and it is told how deep.
     fn no_handler_leaves_its_thread<P>() {
         let sva = threads::<P>();

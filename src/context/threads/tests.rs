@@ -189,6 +189,43 @@ in_both_modes! {
         }
     }
 
+    /// What is told is why it was refused, although it is otherwise a moment later.
+    fn a_refusal_is_of_the_state_that_was_seen<P>() {
+        let sva = threads::<P>();
+        let id = thread(sva, FREE);
+        let record = record(sva, FIRST);
+        let ready = record.word(sva.machine());
+        for (state, violation) in [
+            (State::Running, Violation::ThreadRunning(FIRST)),
+            (State::Ending, Violation::ThreadRunning(FIRST)),
+            (State::Busy, Violation::ThreadBusy(FIRST)),
+        ] {
+            for later in ALL {
+                let calls: [&dyn Fn() -> Option<Violation>; 3] = [
+                    &|| sva.swap(id).err(),
+                    &|| sva.release_stack(id.stack()).err(),
+                    &|| sva.new_thread(id.stack(), None, nothing()).err(),
+                ];
+                for call in calls {
+                    record.set_word(sva.machine(), ready.to(state));
+                    let at = record.address();
+                    let looked = std::sync::atomic::AtomicBool::new(false);
+                    sva.machine().set_hook(Some(std::sync::Arc::new(move |event| {
+                        if looked.load(std::sync::atomic::Ordering::Relaxed) {
+                            sva.machine().poke(at, ready.to(later).bits());
+                        }
+                        if event.what == crate::machine::emulated::Step::Load(at) {
+                            looked.store(true, std::sync::atomic::Ordering::Relaxed);
+                        }
+                    })));
+                    let answer = call();
+                    sva.machine().set_hook(None);
+                    assert_eq!(answer, Some(violation), "{state:?}, then {later:?}");
+                }
+            }
+        }
+    }
+
     /// What stands in a record is kept apart from what stands beside it.
     fn a_record_keeps_what_it_is_told<P>() {
         let sva = threads::<P>();
