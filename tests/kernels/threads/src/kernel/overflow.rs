@@ -25,10 +25,12 @@ fn base(sva: &Kernel, pages: u32) -> u32 {
 
 /// Runs `overflow` in a thread of so many pages, between two others.
 fn run(sva: &'static Kernel, pages: usize, overflow: impl FnOnce() + Send + 'static) {
-    let thread = |entry: Option<_>| {
+    let thread = |entry: Option<Box<dyn FnOnce() + Send>>| {
         let stack = schedule::stack(sva, pages);
         sva.new_thread(stack, None, move || {
-            entry.map(|entry: Box<dyn FnOnce() + Send>| entry());
+            if let Some(entry) = entry {
+                entry();
+            }
             None
         })
         .unwrap()
