@@ -86,7 +86,6 @@ fn pushed(sva: &Kernel, program: &Program, context: &mut UserContext, at: u32) -
             let is_code = address.containing() == CODE.containing();
             let in_kernel = address.get() >= KERNEL_HALF;
             assert!(is_code || in_kernel || !code.contains(PageFaultCode::PRESENT), "ESP {at:#x}: {exit:x?}");
-            assert_eq!(wanted.bits(), USER | WRITE);
         }
         // A word that wraps at the end of the segment.
         Exit::Exception(UserException { exception: Exception::StackFault, .. }) => {

@@ -29,7 +29,7 @@ pub(super) fn run(sva: &'static Kernel) {
     for top in (STACK.get() - 64..=STACK.get()).chain([0xc000_0000, 0xbfff_f800]) {
         let mut context = UserContext::new(VirtAddr::new(0), VirtAddr::new(top));
         let data = push(sva, &mut context).unwrap();
-        assert!(data.get() % 16 == 0 && top - (data.get() + 5) < 16 + 16, "{top:#x}: {data:?}");
+        assert!(data.get().is_multiple_of(16) && top - (data.get() + 5) < 16 + 16, "{top:#x}: {data:?}");
         assert_eq!(sva.run(program.root(), &mut context), Ok(Exit::SystemCall));
         let registers = context.registers;
         assert_eq!([registers.eax, registers.ebx, registers.esi], [RETURN, ARGUMENT, data.get()]);

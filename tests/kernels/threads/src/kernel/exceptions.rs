@@ -221,11 +221,28 @@ pub(super) fn run(sva: &'static Kernel) {
     assert_eq!(FAILED.load(Ordering::Relaxed), 0);
     assert_eq!(CALLED.load(Ordering::Relaxed), 0);
     println!("{} instructions and 256 vectors, twice", cases.len());
+    ports(sva, &tried);
     tried.program.destroy(sva);
     single_steps(sva);
     interrupted(sva);
     assert_eq!(CALLED.load(Ordering::Relaxed), 0);
     assert_eq!(frames::count_free(sva), free);
+}
+
+/// D4: no port is open.
+fn ports(sva: &Kernel, tried: &Tried) {
+    for code in [[0xec, 0x90], [0xef, 0x90]] {
+        let begun = tried.begin(sva, &code, Start::Clean);
+        for port in 0..=u32::from(u16::MAX) {
+            let mut context = begun;
+            context.registers.edx = port;
+            let exit = sva.run(tried.program.root(), &mut context).unwrap();
+            let exception = Exception::GeneralProtection;
+            let refused =
+                UserException { exception, code: ErrorCode::new(exception.vector(), 0), address: None };
+            assert_eq!(exit, Exit::Exception(refused), "port {port:#x}");
+        }
+    }
 }
 
 // TF by POPF: a report behind each instruction but the POPF itself. POPF gives neither IOPL nor VM.

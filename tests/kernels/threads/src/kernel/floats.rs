@@ -138,8 +138,8 @@ fn fresh(sva: &'static Kernel) {
             assert_eq!(registers.store(), Image::FIRST);
             registers.load(&Image::of(seed));
             assert_eq!(registers.store(), Image::of(seed));
-            let boot_of_other = seed % 2 == 0;
-            if boot_of_other {
+            // An exception that is pending is not the next one's either.
+            if seed.is_multiple_of(2) {
                 registers.load(&Image::pending(seed));
             }
             registers.program.destroy(sva);
@@ -213,7 +213,7 @@ fn pending(sva: &'static Kernel) {
                 assert!(registers.has_pending());
             }
             sva.swap(thread).unwrap();
-            // TCG reports only what its own division left pending, not what was loaded.
+            // Whether the busy bit follows is for the CPU to say.
             let mut expected = Image::pending(round);
             let mut seen = registers.store();
             seen.status |= 1 << 15;

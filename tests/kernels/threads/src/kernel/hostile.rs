@@ -211,8 +211,13 @@ fn waits(sva: &'static Kernel) {
 fn ends(sva: &'static Kernel) -> usize {
     const PAGES: usize = 3;
     let boot = sva.current_thread().unwrap();
-    // From the idle thread the timer comes back here.
+    // From the idle thread, and from no other, the timer comes back here.
     schedule::start_preempting(sva, 1000, &|_| ());
+    sva.interrupts().set_preempt(&|| {
+        if kernel().current_thread().unwrap().number() == schedule::IDLE {
+            assert!(schedule::pass(kernel()));
+        }
+    });
     let shared = Arc::new(());
     let make = |entry: fn(&'static Kernel, Arc<()>) -> Option<ThreadId>| {
         let held = Arc::clone(&shared);

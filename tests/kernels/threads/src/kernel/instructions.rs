@@ -109,6 +109,11 @@ macro_rules! cases {
 // SS is flat in every state of a program's registers, DS may be null; so memory is reached through SS.
 cases! {
     none ["nop"] Harmless;
+    // AC means nothing, since CR0.AM is clear.
+    misaligned ["movl %ss:0x09000001, %eax"] Harmless;
+    // The first use of the registers is the library's to serve.
+    float ["fnop"] Harmless;
+    vector ["xorps %xmm0, %xmm0"] NEW;
     undefined ["ud2"] UNDEFINED;
     no_opcode [".byte 0x0f, 0xff, 0xc0"] UNDEFINED;
     locked_nop [".byte 0xf0, 0x90"] UNDEFINED;

@@ -25,10 +25,12 @@ fn base(sva: &Kernel, pages: u32) -> u32 {
 
 /// Runs `overflow` in a thread of so many pages, between two others.
 fn run(sva: &'static Kernel, pages: usize, overflow: impl FnOnce() + Send + 'static) {
-    let thread = |entry: Option<_>| {
+    let thread = |entry: Option<Box<dyn FnOnce() + Send>>| {
         let stack = schedule::stack(sva, pages);
         sva.new_thread(stack, None, move || {
-            entry.map(|entry: Box<dyn FnOnce() + Send>| entry());
+            if let Some(entry) = entry {
+                entry();
+            }
             None
         })
         .unwrap()
@@ -109,10 +111,11 @@ unsafe extern "C" fn call_at(stack_pointer: u32, call: extern "C" fn()) {
     )
 }
 
-/// Calls it again and again, each time with 16 bytes less: at some time the overflow is inside, with interrupts off.
-fn ever_deeper(sva: &Kernel, call: extern "C" fn()) {
+/// Calls it again and again, each time with so many bytes less: at some time the overflow is inside, with interrupts
+/// off.
+fn ever_deeper(sva: &Kernel, step: usize, call: extern "C" fn()) {
     let base = base(sva, 2);
-    for left in (0..4096 - 16).rev().step_by(16) {
+    for left in (0..4096 - 16).rev().step_by(step) {
         // SAFETY: below the base is the guard; above it, as far as this thread has come, nothing else lies so deep.
         unsafe { call_at(base + left, call) }
     }
@@ -122,7 +125,7 @@ pub(super) fn in_swap(sva: &'static Kernel) {
     let boot = sva.current_thread().unwrap();
     BOOT.with(sva, |place| *place = Some(boot)).unwrap();
     let entry = move || {
-        ever_deeper(sva, swap);
+        ever_deeper(sva, 16, swap);
         None
     };
     let thread = sva.new_thread(schedule::stack(sva, 2), None, entry).unwrap();
@@ -136,11 +139,11 @@ pub(super) fn in_swap(sva: &'static Kernel) {
 
 pub(super) fn in_declare(sva: &'static Kernel) {
     FRAME.store(frames::free(sva, 1)[0].number(), Ordering::Relaxed);
-    run(sva, 2, || ever_deeper(sva, declare));
+    run(sva, 2, || ever_deeper(sva, 16, declare));
 }
 
 pub(super) fn in_audit(sva: &'static Kernel) {
-    run(sva, 2, || ever_deeper(sva, audit));
+    run(sva, 2, || ever_deeper(sva, 128, audit));
 }
 
 /// An interrupt comes when the stack is full: its handler overflows it.

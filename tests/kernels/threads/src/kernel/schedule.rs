@@ -7,7 +7,7 @@ use sva_os::context::{PerCpu, StackId, ThreadId};
 use sva_os::interrupt::{Line, TrapFrame};
 
 /// The number of the idle thread, which only the library resumes.
-const IDLE: u32 = 0;
+pub(super) const IDLE: u32 = 0;
 
 static WAITING: PerCpu<VecDeque<ThreadId>, 1> = PerCpu::new([VecDeque::new()]);
 

@@ -64,7 +64,7 @@ fn begin_again(
     number: u32,
     life: u32,
 ) -> Result<ThreadId, Violation> {
-    if life % 2 == 0 {
+    if life.is_multiple_of(2) {
         return begin(sva, thread.stack(), number, life);
     }
     assert_eq!(sva.release_stack(thread.stack())?.count(), STACK_PAGES);
