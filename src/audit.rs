@@ -2,7 +2,8 @@
 //!
 //! The audit trusts nothing but the layout: it reads every table that the frame table knows, entry
 //! by entry, and compares. It is for a moment at which no other CPU is inside an intrinsic, since
-//! an intrinsic at work holds counts that no entry explains yet.
+//! an intrinsic at work holds counts that no entry explains yet; nor is any thread suspended inside a copy of the
+//! bytes of a frame (`read_bytes`, `write_bytes`, `copy_frame`), which can be preempted.
 
 use crate::address::{Frame, FrameRange};
 use crate::context::{STACK_PAGES, State};
