@@ -64,8 +64,8 @@ fn program<P: PagingMode>(
         }
     })));
     run(sva);
-    let stopped = *stopped.lock().unwrap();
-    stopped
+    let count = stopped.lock().unwrap();
+    *count
 }
 
 /// A program that reads all registers.
