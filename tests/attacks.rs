@@ -61,6 +61,8 @@ mod programs;
 mod ranges;
 #[path = "attacks/shootdown.rs"]
 mod shootdown;
+#[path = "attacks/stacks.rs"]
+mod stacks;
 #[path = "attacks/threads.rs"]
 mod threads;
 #[path = "attacks/tlb.rs"]

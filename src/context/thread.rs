@@ -35,8 +35,8 @@ impl<M: Machine> Sva<M> {
     /// [`EntryTooLarge`](Violation::EntryTooLarge) if `entry` captures more than [`ENTRY_BYTES`], or what must
     /// be aligned to more than 16; of the stack, [`NoSuchThread`](Violation::NoSuchThread),
     /// [`StaleThread`](Violation::StaleThread), [`StackInUse`](Violation::StackInUse),
-    /// [`ThreadRunning`](Violation::ThreadRunning), [`ThreadEnded`](Violation::ThreadEnded) if its thread was
-    /// abandoned; of the root, as [`load_root`](Self::load_root). `entry` is dropped then.
+    /// [`ThreadRunning`](Violation::ThreadRunning), [`ThreadBusy`](Violation::ThreadBusy),
+    /// [`ThreadEnded`](Violation::ThreadEnded) if its thread was abandoned; of the root, as [`load_root`](Self::load_root). `entry` is dropped then.
     ///
     /// # Checks
     ///
@@ -98,7 +98,7 @@ impl<M: Machine> Sva<M> {
     }
 
     /// The thread that runs on this CPU. Its name is refused as long as it runs; when it was left, whoever has
-    /// the name can swap to it.
+    /// the name can swap to it, unless it is the CPU's idle thread.
     ///
     /// # Errors
     ///

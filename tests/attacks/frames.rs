@@ -168,7 +168,7 @@ attacks! {
         }
     }
 
-    /// The boot stack, which is sealed. Those of threads are in `threads`.
+    /// The boot stack, which is sealed. Those of threads are in `stacks`.
     fn attack_f07_a_stack_is_refused<P>() {
         let stage = Stage::<P>::new(Live::Here);
         for part in frames(STACK).iter() {

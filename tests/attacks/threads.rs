@@ -1,13 +1,12 @@
-//! S1 to S7, S9, S11 to S13, and F7, F13, C9 with threads: saved state, stacks, and who may resume whom.
+//! S1 to S5, S9, S11, S13, and F13, C9 with threads: saved state, and who may resume whom.
 
-use crate::calls::{refuse_all, to_a_sealed_frame, to_a_stranger};
 use crate::common::world::{FIRST_FREE, frame, world_with_threads};
 use crate::stage::{CPUS, Live, Machine, RAM, SLOTS, Stage, cpu, sound};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use sva_os::Violation;
 use sva_os::address::Frame;
-use sva_os::context::{PerCpu, STACK_PAGES, StackId, ThreadId, UserContext};
+use sva_os::context::{PerCpu, ThreadId, UserContext};
 use sva_os::frame::Kind;
 use sva_os::interrupt::{Exception, Line, Vector};
 use sva_os::machine::Emulated;
@@ -15,17 +14,17 @@ use sva_os::machine::emulated::{Trap, explore};
 use sva_os::mmu::PagingMode;
 
 /// A stage with a thread that has the stage's root: saved, or running here or elsewhere.
-struct Threads<P: PagingMode> {
-    stage: Stage<P>,
-    victim: ThreadId,
+pub(crate) struct Threads<P: PagingMode> {
+    pub(crate) stage: Stage<P>,
+    pub(crate) victim: ThreadId,
     /// The frames of its stack.
-    frames: [Frame; 2],
+    pub(crate) frames: [Frame; 2],
     /// What the CPUs booted with.
-    boots: [ThreadId; 3],
+    pub(crate) boots: [ThreadId; 3],
 }
 
 impl<P: PagingMode> Threads<P> {
-    fn new(live: Live) -> Self {
+    pub(crate) fn new(live: Live) -> Self {
         let stage = Stage::<P>::with_threads(Live::Nowhere);
         let frames = [stage.spare(0), stage.spare(1)];
         let boots = [0, 1, 2].map(|number| stage.on(cpu(number), || stage.sva.current_thread()).unwrap());
@@ -43,12 +42,12 @@ impl<P: PagingMode> Threads<P> {
     }
 
     /// A thread more, on the `n`-th spare frame.
-    fn other(&self, n: u32) -> ThreadId {
+    pub(crate) fn other(&self, n: u32) -> ThreadId {
         new_thread(&self.stage.sva, self.stage.spare(n))
     }
 
     #[track_caller]
-    fn refused<T: core::fmt::Debug>(
+    pub(crate) fn refused<T: core::fmt::Debug>(
         &self,
         call: impl FnOnce(&Machine<P>) -> Result<T, Violation>,
         violation: Violation,
@@ -57,13 +56,13 @@ impl<P: PagingMode> Threads<P> {
     }
 }
 
-fn new_thread<P: PagingMode>(sva: &Machine<P>, frame: Frame) -> ThreadId {
+pub(crate) fn new_thread<P: PagingMode>(sva: &Machine<P>, frame: Frame) -> ThreadId {
     let stack = sva.declare_stack(&[frame]).unwrap();
     sva.new_thread(stack, None, || None).unwrap()
 }
 
 /// What becomes of a victim that is wanted by name while it runs.
-fn running(live: Live, victim: ThreadId) -> Violation {
+pub(crate) fn running(live: Live, victim: ThreadId) -> Violation {
     assert_ne!(live, Live::Nowhere);
     Violation::ThreadRunning(victim.number())
 }
@@ -244,123 +243,6 @@ attacks! {
         threads.stage.sound();
     }
 
-    fn attack_s06_stacks_of_no_size_are_refused<P>(live: Live) {
-        let threads = Threads::<P>::new(live);
-        let spare: Vec<_> = (2..30).map(|n| threads.stage.spare(n)).collect();
-        for count in [0, STACK_PAGES + 1, STACK_PAGES + 2, 28] {
-            let frames = &spare[..count as usize];
-            threads.refused(|sva| sva.declare_stack(frames), Violation::NoSuchStackSize(count));
-        }
-    }
-
-    /// With another stack, with itself, with whatever else a frame can be.
-    fn attack_s06_stacks_that_overlap_are_refused<P>(live: Live) {
-        let threads = Threads::<P>::new(live);
-        let stage = &threads.stage;
-        let [a, b] = [stage.spare(2), stage.spare(3)];
-        let machine = stage.sva.machine();
-        for spare in [a, b] {
-            machine.poke(sva_os::address::PhysAddr::new(spare.start().get() + 0x10), 0x0bad_cafe_u32);
-        }
-        let mut used = threads.frames.to_vec();
-        used.extend([stage.root, stage.leaf_table(), stage.data, stage.sva.sealed_root(), Frame::ZERO]);
-        used.extend((1..12).filter(|number| !(6..8).contains(number)).map(frame));
-        used.push(a);
-        for used in used {
-            let frames = [a, b, used];
-            threads.refused(|sva| sva.declare_stack(&frames), Violation::NotFree(used));
-            if used != a {
-                let frames = [used, a];
-                threads.refused(|sva| sva.declare_stack(&frames), Violation::NotFree(used));
-            }
-        }
-        for missing in [12, 6, RAM, 0xf_ffff].map(frame) {
-            let frames = [a, missing, b];
-            threads.refused(|sva| sva.declare_stack(&frames), Violation::NoSuchFrame(missing));
-        }
-        stage.sound();
-    }
-
-    fn attack_s06_a_used_stack_is_refused<P>(live: Live) {
-        let threads = Threads::<P>::new(live);
-        let stack = threads.victim.stack();
-        let violation = match live {
-            Live::Nowhere => Violation::StackInUse(stack.number()),
-            _ => running(live, threads.victim),
-        };
-        for root in [None, Some(threads.stage.root)] {
-            threads.refused(|sva| sva.new_thread(stack, root, || None), violation);
-        }
-        // A thread that never ran.
-        let ready = threads.other(2).stack();
-        threads.refused(|sva| sva.new_thread(ready, None, || None), Violation::StackInUse(ready.number()));
-        threads.stage.sound();
-    }
-
-    /// The running one, one that runs elsewhere, a suspended one.
-    fn attack_s07_release_a_used_stack_is_refused<P>(live: Live) {
-        let threads = Threads::<P>::new(live);
-        let stack = threads.victim.stack();
-        let violation = match live {
-            Live::Nowhere => Violation::StackInUse(stack.number()),
-            _ => running(live, threads.victim),
-        };
-        for number in 0..CPUS {
-            threads.stage.on(cpu(number), || threads.refused(|sva| sva.release_stack(stack), violation));
-        }
-        for boot in threads.boots {
-            let number = boot.number();
-            let suspended = live == Live::Here && number == SLOTS || live == Live::Elsewhere && number == SLOTS + 1;
-            let violation =
-                if suspended { Violation::StackInUse(number) } else { Violation::ThreadRunning(number) };
-            threads.refused(|sva| sva.release_stack(boot.stack()), violation);
-        }
-        assert!(threads.frames.iter().all(|frame| threads.stage.sva.kind(*frame) == Kind::Stack));
-    }
-
-    /// An abandoned one, and twice.
-    fn attack_s07_release_an_abandoned_stack_is_refused<P>() {
-        for live in [Live::Here, Live::Elsewhere] {
-            let threads = Threads::<P>::new(live);
-            let sva = &threads.stage.sva;
-            let number = if live == Live::Here { 0 } else { 1 };
-            threads.stage.on(cpu(number), || sva.abandon_thread(None));
-            let stack = threads.victim.stack();
-            for _ in 0..2 {
-                threads.refused(|sva| sva.release_stack(stack), Violation::ThreadEnded(stack.number()));
-                threads.refused(|sva| sva.new_thread(stack, None, || None), Violation::ThreadEnded(stack.number()));
-            }
-            threads.stage.sound();
-            let other = threads.other(2).stack();
-            assert_eq!(sva.release_stack(other).unwrap().count(), 1);
-            threads.refused(|sva| sva.release_stack(other), Violation::StaleThread(other.number()));
-            threads.stage.sound();
-        }
-    }
-
-    /// Two CPUs release one stack: one gets the frames.
-    fn attack_s07_two_cpus_release_one<P>() {
-        type World<P> = (Threads<P>, StackId, AtomicU32);
-        let make = || {
-            let threads = Threads::<P>::new(Live::Nowhere);
-            let stack = threads.other(2).stack();
-            (threads, stack, AtomicU32::new(0))
-        };
-        let release = |(threads, stack, frames): &World<P>| match threads.stage.sva.release_stack(*stack) {
-            Ok(released) => _ = frames.fetch_add(released.count() as u32, Ordering::Relaxed),
-            Err(violation) => {
-                let number = stack.number();
-                let expected = [Violation::ThreadBusy(number), Violation::StaleThread(number)];
-                assert!(expected.contains(&violation), "{violation:?}");
-            }
-        };
-        let orders = explore(1, make, |world| world.0.stage.sva.machine(), &[&release, &release], |world| {
-            assert_eq!(world.2.load(Ordering::Relaxed), 1);
-            world.0.stage.sound();
-        });
-        assert!(orders.unwrap_or_else(|failure| panic!("{failure}")) > 20);
-    }
-
     /// While data of this CPU is borrowed, its thread stays; other CPUs are not concerned.
     fn attack_s09_no_swap_while_per_cpu_data_is_borrowed<P>(live: Live) {
         let threads = Threads::<P>::new(live);
@@ -415,41 +297,6 @@ attacks! {
         assert!(orders.unwrap_or_else(|failure| panic!("{failure}")) > 20);
     }
 
-    /// Its drop calls the library, with interrupts on, and nobody gets the stack meanwhile.
-    fn attack_s12_a_captured_value_is_dropped_outside_of_locks<P>(live: Live) {
-        struct Probe<P: PagingMode>(Arc<Machine<P>>, Frame, Arc<AtomicU32>);
-        impl<P: PagingMode> Drop for Probe<P> {
-            fn drop(&mut self) {
-                let Self(sva, spare, drops) = self;
-                drops.fetch_add(1, Ordering::Relaxed);
-                assert!(sva.machine().interrupts_enabled(cpu(0)));
-                sva.release_stack(new_thread(sva, *spare).stack()).unwrap();
-                sva.retype(*spare, Kind::UserData).unwrap();
-                sva.retype(*spare, Kind::Free).unwrap();
-                sva.flush_all();
-                sva.audit_with(&mut []).unwrap_err();
-            }
-        }
-        let threads = Threads::<P>::new(live);
-        let sva = &threads.stage.sva;
-        let drops = Arc::new(AtomicU32::new(0));
-        let probe = Probe(sva.clone(), threads.stage.spare(3), drops.clone());
-        let stack = sva.declare_stack(&[threads.stage.spare(2)]).unwrap();
-        let never = sva
-            .new_thread(stack, Some(threads.stage.root), move || {
-                let _probe = &probe;
-                None
-            })
-            .unwrap();
-        threads.stage.sound();
-        assert_eq!(drops.load(Ordering::Relaxed), 0);
-        sva.release_stack(never.stack()).unwrap();
-        assert_eq!(drops.load(Ordering::Relaxed), 1);
-        threads.refused(|sva| sva.release_stack(never.stack()), Violation::StaleThread(never.number()));
-        assert_eq!(drops.load(Ordering::Relaxed), 1);
-        threads.stage.sound();
-    }
-
     /// In handlers of all kinds, one inside the other.
     fn attack_s13_no_handler_leaves_its_thread<P>(live: Live) {
         let threads = Arc::new(Threads::<P>::new(live));
@@ -488,30 +335,6 @@ attacks! {
         assert!(threads.stage.sva.machine().raise(cpu(0), Trap::new(Vector::of_line(Line::TIMER))));
         assert_eq!(threads.stage.sva.current_thread(), Ok(other));
         threads.stage.sound();
-    }
-
-    /// The frames of a running stack, here and elsewhere, of a saved one, of one that no thread is on, of an
-    /// abandoned one, of the idle threads: by every call that takes a frame's number.
-    fn attack_f07_stacks_of_threads_are_refused<P>(live: Live) {
-        let threads = Threads::<P>::new(live);
-        let stage = &threads.stage;
-        for frame in threads.frames {
-            refuse_all(stage, frame, to_a_stranger);
-        }
-        let unused = stage.spare(2);
-        stage.sva.declare_stack(&[unused]).unwrap();
-        refuse_all(stage, unused, to_a_stranger);
-        let idle = (0..RAM).map(frame).filter(|frame| frame.number() > FIRST_FREE + 20);
-        let idle: Vec<_> = idle.filter(|frame| stage.sva.kind(*frame) == Kind::Stack && *frame != unused).collect();
-        assert_eq!(idle.len(), 12);
-        for frame in idle {
-            refuse_all(stage, frame, to_a_sealed_frame);
-        }
-        if live != Live::Nowhere {
-            stage.on(cpu(if live == Live::Here { 0 } else { 1 }), || stage.sva.abandon_thread(None));
-            refuse_all(stage, threads.frames[0], to_a_stranger);
-        }
-        stage.sound();
     }
 
     /// The root of a thread: ready, saved, running here, running elsewhere; empty, so that nothing else keeps it.
