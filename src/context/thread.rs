@@ -20,6 +20,40 @@ const MOST_ALIGNED: usize = 16;
 /// one that is not to be resumed.
 ///
 /// That it is `Send` and borrows nothing is all it takes to run it on any CPU at any time.
+///
+/// ```
+/// fn entry(_: impl sva_os::context::Entry) {}
+/// let owned = std::sync::Arc::new(7);
+/// entry(move || {
+///     drop(owned);
+///     None
+/// });
+/// ```
+/// ```compile_fail,E0277
+/// fn entry(_: impl sva_os::context::Entry) {}
+/// let not_send = std::rc::Rc::new(7);
+/// entry(move || {
+///     drop(not_send);
+///     None
+/// });
+/// ```
+/// ```compile_fail,E0597
+/// fn entry(_: impl sva_os::context::Entry) {}
+/// let local = 7;
+/// let borrowed = &local;
+/// entry(move || {
+///     assert_eq!(*borrowed, 7);
+///     None
+/// });
+/// ```
+/// ```compile_fail,E0525
+/// fn entry(_: impl sva_os::context::Entry + Fn() -> Option<sva_os::context::ThreadId>) {}
+/// let owned = std::sync::Arc::new(7);
+/// entry(move || {
+///     drop(owned);
+///     None
+/// });
+/// ```
 pub trait Entry: FnOnce() -> Option<ThreadId> + Send + 'static {}
 
 impl<F: FnOnce() -> Option<ThreadId> + Send + 'static> Entry for F {}
