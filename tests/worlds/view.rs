@@ -170,7 +170,7 @@ pub(crate) fn threads<P: PagingMode>(world: &World<P>) -> Vec<Thread> {
     let read = |number: u32, offset| world.machine().peek::<u32>(at(base, 128 * number + offset));
     let thread = |number| {
         let word = read(number, 0);
-        let root = matches!(word & 15, READY | SAVED | WAITING).then(|| read(number, 8) >> 12);
+        let root = matches!(word & 15, READY | SAVED | WAITING).then(|| read(number, 8));
         let frames = (0..read(number, 12)).map(|place| read(number, 48 + 4 * place)).collect();
         Thread { word, root, frames }
     };
