@@ -120,7 +120,7 @@ pub struct Layout<'a> {
     pub user: PageRange,
     /// Where RAM is mapped as a whole.
     pub direct_map: DirectMap,
-    /// Where the library maps the stacks of threads: [`SLOT_PAGES`](crate::context::SLOT_PAGES) pages for each, the
+    /// Where the library maps the stacks of threads: [`SLOT_PAGES`] pages for each, the
     /// idle threads' of all CPUs first. May be empty: then there are no threads, and no user program runs.
     pub stacks: PageRange,
     /// Frames that hold the kernel's values already.

@@ -61,6 +61,9 @@ impl<T, const CPUS: usize> PerCpu<T, CPUS> {
     }
 }
 
+/// The most borrows on a CPU, one inside the other: the word that counts them beside the handlers holds no more.
+const MOST_BORROWS: u32 = 0xffff;
+
 /// One borrow more on a CPU.
 struct Borrow<'b, M: Machine> {
     borrowed: &'b AtomicU32,
@@ -75,8 +78,12 @@ impl<'b, M: Machine> Borrow<'b, M> {
         if widen(cpu.number()) >= cpus {
             return Err(Violation::CpuCount(u32::try_from(cpus).unwrap_or(u32::MAX)));
         }
+        let borrows = sva.machine.handlers().borrows_on(cpu);
+        if borrows >= MOST_BORROWS {
+            return Err(Violation::PerCpuBorrowed(borrows));
+        }
         if borrowed.fetch_or(Self::bit(cpu), Ordering::Acquire) & Self::bit(cpu) != 0 {
-            return Err(Violation::PerCpuBorrowed(sva.machine.handlers().borrows_on(cpu)));
+            return Err(Violation::PerCpuBorrowed(borrows));
         }
         sva.machine.handlers().begin_borrow(cpu);
         Ok(Self { borrowed, sva, cpu })

@@ -166,7 +166,6 @@ impl Handlers {
     }
 
     /// How many borrows of per-CPU data there are on `cpu`.
-    #[cold]
     pub(crate) fn borrows_on(&self, cpu: Cpu) -> u32 {
         self.nesting(cpu).map_or(0, |nesting| nesting.depth.load(Ordering::Relaxed) / BORROW)
     }

@@ -43,6 +43,21 @@ in_both_modes! {
         sound(sva);
     }
 
+    /// However many are borrowed, they are never counted as none.
+    fn the_count_of_borrows_does_not_wrap<P>() {
+        let sva = threads::<P>();
+        let handlers = sva.machine().handlers();
+        let id = thread(sva, FREE);
+        (0..0xffff).for_each(|_| handlers.begin_borrow(cpu(0)));
+        let last = PerCpu::new([0; 2]);
+        refused(sva, || last.with(sva, |_| panic!("it is one too many")), Violation::PerCpuBorrowed(0xffff));
+        refused(sva, || sva.swap(id), Violation::PerCpuBorrowed(0xffff));
+        handlers.end_borrow(cpu(0));
+        last.with(sva, |_| refused(sva, || sva.swap(id), Violation::PerCpuBorrowed(0xffff))).unwrap();
+        (0..0xfffe).for_each(|_| handlers.end_borrow(cpu(0)));
+        sva.swap(id).unwrap();
+    }
+
     /// By the caller itself; another value may be borrowed, and another CPU's.
     fn one_borrow_at_a_time<P>() {
         let sva = threads::<P>();
