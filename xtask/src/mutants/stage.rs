@@ -55,7 +55,7 @@ pub const STAGES: [Stage; 8] = [
         targets: &["--test=attacks"],
         skip: &["clock::", "concurrency::", "plans::", "ports::", "shootdown::"],
         opt_level: 0,
-        limit: 30,
+        limit: 150,
         not_for: Some(AUDIT),
     },
     Stage { name: "all unit tests", targets: &["--lib"], skip: &[], opt_level: 1, limit: 60, not_for: None },

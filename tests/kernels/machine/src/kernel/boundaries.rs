@@ -197,10 +197,10 @@ pub(super) fn strike(boot: &'static Boot<Mode>) {
     let steps = STEPS.load(Ordering::Relaxed);
     println!("{steps} steps, open boundaries {}", OPEN.count());
     let mut rounds = 0;
-    // The timer's tick is no whole number of instructions, so a strike may miss its boundary by one, now here
-    // and now there: some sweeps more find what one has missed.
-    for _ in 0..MOST_SWEEPS {
-        sweep(boot, frames, steps, &mut rounds);
+    // The timer's tick is no whole number of instructions, so a strike may miss its boundary by one: further
+    // sweeps, which start the timer at other moments of its tick, find what one has missed.
+    for number in 0..MOST_SWEEPS {
+        sweep(boot, frames, steps, number * PHASE % TICK, &mut rounds);
         if STRUCK.missing(&OPEN).next().is_none() {
             break;
         }
@@ -213,19 +213,22 @@ pub(super) fn strike(boot: &'static Boot<Mode>) {
 }
 
 const MOST_SWEEPS: u32 = 12;
+/// Instructions by which one sweep starts the timer later than the one before.
+const PHASE: u32 = 59;
 /// Instructions in a tick of the timer.
 const TICK: u32 = 838;
 
 static STRIKES: AtomicU32 = AtomicU32::new(0);
 
 /// Lets the timer strike at each of the scenario's `steps` instructions, once: so many ticks after it was
-/// started, and the scenario begins up to a tick late.
-fn sweep(boot: &'static Boot<Mode>, frames: Frames, steps: u32, rounds: &mut u32) {
+/// started, and the scenario begins up to a tick late. `phase` says when in a tick the timer is started.
+fn sweep(boot: &'static Boot<Mode>, frames: Frames, steps: u32, phase: u32, rounds: &mut u32) {
     let sva = boot.sva();
     for ticks in 1..steps / TICK + 4 {
-        for late in 0..TICK + 8 {
+        for late in 0..TICK + 128 {
             *rounds += 1;
             STRIKES.store(0, Ordering::Relaxed);
+            delay(phase);
             sva.timer().one_shot(ticks).unwrap();
             sva.interrupts().enable().unwrap();
             delay(late);

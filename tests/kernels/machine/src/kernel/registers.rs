@@ -31,8 +31,8 @@ pub(super) fn run(_: &'static Boot<Mode>) {
     // PG, WP, NE, ET, TS, MP, PE.
     assert_eq!(cr0, 0x8001_003b);
     let pae = u32::from(Mode::ROOT_IN_REGISTERS) << 5;
-    // SMAP, SMEP, UMIP, MCE; this CPU, QEMU's `max`, has them.
-    assert_eq!(cr4, 1 << 21 | 1 << 20 | 1 << 11 | 1 << 6 | pae);
+    // SMAP, SMEP, UMIP, MCE, and OSFXSR and OSXMMEXCPT for programs; this CPU, QEMU's `max`, has them.
+    assert_eq!(cr4, 1 << 21 | 1 << 20 | 1 << 11 | 1 << 10 | 1 << 9 | 1 << 6 | pae);
     assert_eq!(dr7 & 0xff, 0, "watchpoints");
     assert_eq!(efer & !(1 << 10), u64::from(Mode::NO_EXECUTE) << 11);
     assert_eq!((sysenter, local_table), (0, 0));

@@ -126,7 +126,7 @@ fn borrowed(sva: &'static Kernel, thread: ThreadId) {
     DATA.with(sva, |data| {
         *data += 1;
         try_all(sva, thread, &program, once);
-        assert_eq!(DATA.with(sva, |_| ()), Err(Violation::PerCpuBorrowed(0)));
+        assert_eq!(DATA.with(sva, |_| ()), Err(Violation::PerCpuBorrowed(1)));
         OTHER.with(sva, |_| try_all(sva, thread, &program, Violation::PerCpuBorrowed(2))).unwrap();
         try_all(sva, thread, &program, once);
     })
@@ -138,7 +138,7 @@ fn borrowed(sva: &'static Kernel, thread: ThreadId) {
         let sva = kernel();
         TICKS.fetch_add(1, Ordering::Relaxed);
         if BORROWED.load(Ordering::Relaxed) {
-            assert_eq!(DATA.with(sva, |_| ()), Err(Violation::PerCpuBorrowed(0)));
+            assert_eq!(DATA.with(sva, |_| ()), Err(Violation::PerCpuBorrowed(1)));
             assert_eq!(sva.interrupts().enable(), Err(Violation::InHandler(1)));
         }
         OTHER.with(sva, |other| *other += 1).unwrap();
