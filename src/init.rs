@@ -187,7 +187,7 @@ pub(crate) struct Parts {
 
 impl Plan<'_> {
     /// Writes what was planned: the frame table, the clock at its first value, the kernel half, and a
-    /// record for each of `cpus` that the sealed root is loaded.
+    /// record for each CPU that the sealed root is loaded and which thread it runs.
     ///
     /// # Safety
     ///

@@ -101,19 +101,11 @@ fn pae() {
     run_test::<Pae>();
 }
 
-/// A number from the environment.
-fn number(name: &str, otherwise: u64) -> u64 {
-    match std::env::var(name) {
-        Ok(text) => text.replace('_', "").parse().unwrap_or_else(|_| panic!("{name}={text} is no number")),
-        Err(_) => otherwise,
-    }
-}
-
 #[test]
 #[ignore = "takes an hour: ten million steps"]
 fn long_threads() {
-    let steps = number("SVA_OS_MODEL_STEPS", 10_000_000);
-    let seed = number("SVA_OS_MODEL_SEED", 1);
+    let steps = common::number("SVA_OS_MODEL_STEPS", 10_000_000);
+    let seed = common::number("SVA_OS_MODEL_SEED", 1);
     let coverage = Coverage::default();
     let mut round = 0;
     while coverage.steps() < steps {

@@ -54,7 +54,7 @@ impl Processors {
 impl Processor {
     /// The CPU runs `thread`, and remembers nothing of what it may have run before.
     pub(crate) fn start(self, ram: &impl Memory, thread: Record) {
-        self.write(ram, CURRENT, thread.address().get());
+        self.set_current(ram, thread);
         self.forget_selectors(ram);
     }
 

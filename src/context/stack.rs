@@ -5,10 +5,10 @@ use super::state::State;
 use super::threads::{Record, STACK_PAGES};
 use crate::address::{Frame, Page, widen};
 use crate::frame::Kind;
+use crate::frame::word::Word as FrameWord;
 use crate::machine::Machine;
-use crate::mmu::entry::{Raw, entry_address};
+use crate::mmu::Rights;
 use crate::mmu::kernel_half::Expected;
-use crate::mmu::{Entry, Geometry, PagingMode, Rights};
 use crate::sva::Sva;
 use crate::violation::Violation;
 
@@ -63,7 +63,7 @@ impl<M: Machine> Sva<M> {
                 slot.set_word(&self.machine, word.to(State::Vacant));
                 return Err(violation);
             }
-            slot.set_frames(&self.machine, frames);
+            slot.set_frames(&self.machine, frames.iter().copied());
             for (place, frame) in (0..).zip(frames) {
                 self.set_stack_page(slot, place, Expected::Leaf(*frame, Rights::ReadWrite));
             }
@@ -75,24 +75,14 @@ impl<M: Machine> Sva<M> {
 
     /// Makes the free `frames` frames of a stack, or none. Interrupts are off.
     fn take_frames(&self, frames: &[Frame]) -> Result<(), Violation> {
-        for (index, frame) in frames.iter().enumerate() {
-            let before = frames.get(..index).unwrap_or_default();
-            let taken = if before.contains(frame) {
-                Err(Violation::NotFree(*frame))
-            } else {
-                self.frames.take(&self.machine, *frame, Kind::Free)
-            };
-            if let Err(violation) = taken {
-                before.iter().for_each(|frame| self.frames.settle(&self.machine, *frame, Kind::Free));
-                return Err(violation);
+        let taken = self.take_each(frames.iter().copied(), FrameWord::unused(Kind::Stack));
+        taken.map_err(|(place, violation)| match violation {
+            // By this call itself.
+            Violation::FrameBusy(frame) if frames.iter().take(place).any(|earlier| *earlier == frame) => {
+                Violation::NotFree(frame)
             }
-        }
-        for frame in frames {
-            self.flush_dropped(*frame);
-            self.begin(*frame, Kind::Stack);
-            self.frames.settle(&self.machine, *frame, Kind::Stack);
-        }
-        Ok(())
+            violation => violation,
+        })
     }
 
     fn free_frame(&self, frame: Frame) {
@@ -139,7 +129,7 @@ impl<M: Machine> Sva<M> {
         for frame in frames.iter().take(widen(count)) {
             self.free_frame(*frame);
         }
-        slot.set_frames(&self.machine, &[]);
+        slot.set_frames(&self.machine, []);
         slot.set_word(&self.machine, slot.word(&self.machine).to(State::Vacant));
         Ok(StackFrames { frames, left: 0..count })
     }
@@ -156,17 +146,9 @@ impl<M: Machine> Sva<M> {
         let Some(page) = self.half.threads.page_below_top(slot, place) else {
             return;
         };
-        let mut table = self.half.root;
-        for level in (2..=M::Mode::LEVELS).rev() {
-            let at = entry_address::<M::Mode>(table, M::Mode::index(level, page));
-            // SAFETY: 1. an entry of the sealed root or of a kernel table, in RAM. 2. Both are sealed.
-            let raw: Raw<M> = unsafe { self.machine.load(at) };
-            let Entry::Table(child) = M::Mode::decode(level, raw) else {
-                self.machine.stop("no table serves the window for stacks")
-            };
-            table = child;
-        }
-        let at = entry_address::<M::Mode>(table, M::Mode::index(1, page));
+        let Some(at) = self.kernel_leaf(page) else {
+            self.machine.stop("no table serves the window for stacks")
+        };
         // SAFETY: 1. an entry of a kernel table. 2. Of the window's entries each belongs to a slot, and this
         // one's is busy.
         unsafe { self.machine.store(at, expected.encode::<M::Mode>(1)) }

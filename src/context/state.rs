@@ -119,4 +119,4 @@ impl Word {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -87,8 +87,8 @@ impl<M: Machine> Sva<M> {
         let mut entry = Some(entry);
         self.intrinsic(|| {
             check_size(&entry)?;
-            let held = self.hold_root(root.unwrap_or(self.half.root), Uses::LOAD)?;
-            let root = held.as_ref().map_or(self.half.root, |held| held.frame);
+            let root = root.unwrap_or(self.half.root);
+            let held = self.hold_root(root, Uses::LOAD)?;
             let is_unused = |state| state == State::Unused;
             let (slot, _) = self.half.threads.change(&self.machine, stack.0, is_unused)?;
             let word = slot.word(&self.machine);
@@ -152,13 +152,6 @@ impl<M: Machine> Sva<M> {
             return Err(Violation::NoSuchThread(0));
         }
         Ok(self.processor().current(&self.machine))
-    }
-
-    /// Gives back the use of a root that a thread or a CPU had.
-    pub(super) fn release_root(&self, root: Frame) {
-        if cfg!(not(sva_os_unchecked)) && root != self.half.root {
-            self.release(self.place(root), Uses::LOAD);
-        }
     }
 }
 

@@ -73,12 +73,17 @@ impl Threads {
         idle: FrameRange::EMPTY,
     };
 
+    /// A record for each slot, and for each flow that a CPU booted with.
+    const fn records_needed(window: PageRange, cpus: u32) -> u32 {
+        (window.count() / SLOT_PAGES).saturating_add(cpus)
+    }
+
     /// How many frames the table takes for a `window` and so many CPUs, and the stacks of idle threads.
     pub(crate) const fn frames_needed(window: PageRange, cpus: u32) -> (u32, u32) {
         if window.is_empty() {
             return (0, 0);
         }
-        let records = (window.count() / SLOT_PAGES).saturating_add(cpus);
+        let records = Self::records_needed(window, cpus);
         let bytes = records.saturating_mul(RECORD_BYTES.saturating_add(FP_BYTES));
         (bytes.div_ceil(FRAME_BYTES), cpus.saturating_mul(IDLE_PAGES))
     }
@@ -100,7 +105,7 @@ impl Threads {
             return Self::NONE;
         }
         let states = frames.first().start();
-        let records = (window.count() / SLOT_PAGES).saturating_add(cpus);
+        let records = Self::records_needed(window, cpus);
         Self {
             records: states.plus(records.wrapping_mul(FP_BYTES)),
             states,
@@ -118,22 +123,19 @@ impl Threads {
             return;
         }
         let first = Word::from_bits(0);
-        for cpu in 0..self.cpus {
-            let idle = self.record_at(cpu);
+        for cpu in (0..self.cpus).filter_map(Cpu::new) {
+            let idle = self.record_at(cpu.number());
             idle.set_word(ram, first.to(State::Waiting));
             idle.set_root(ram, root);
-            idle.write(ram, PAGES, IDLE_PAGES);
-            for (place, frame) in (0..).zip(self.idle_frames(cpu)) {
-                idle.write(ram, Record::frame_at(place), frame.number());
-            }
-            let boot = self.record_at(self.slots().wrapping_add(cpu));
+            idle.set_frames(ram, self.idle_frames(cpu));
+            let boot = self.boot_of(cpu);
             boot.set_word(ram, first.to(State::Running));
             boot.set_root(ram, root);
         }
     }
 
-    fn idle_frames(self, cpu: u32) -> impl Iterator<Item = Frame> {
-        let first = cpu.wrapping_mul(IDLE_PAGES);
+    fn idle_frames(self, cpu: Cpu) -> impl Iterator<Item = Frame> {
+        let first = cpu.number().wrapping_mul(IDLE_PAGES);
         (0..IDLE_PAGES).filter_map(move |index| self.idle.get(first.wrapping_add(index)))
     }
 
@@ -367,7 +369,7 @@ impl Record {
     }
 
     /// Its stack has these frames, from the top on down; none beyond [`STACK_PAGES`].
-    pub(crate) fn set_frames(self, ram: &impl Memory, frames: &[Frame]) {
+    pub(crate) fn set_frames(self, ram: &impl Memory, frames: impl IntoIterator<Item = Frame>) {
         let mut count = 0;
         for (place, frame) in (0..STACK_PAGES).zip(frames) {
             self.write(ram, Self::frame_at(place), frame.number());

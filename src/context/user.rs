@@ -8,7 +8,7 @@ use super::processor::Processor;
 use super::threads::Record;
 use crate::address::{Frame, VirtAddr};
 use crate::context::FpPolicy;
-use crate::interrupt::descriptor::{Descriptor, Selector, user_selector_slot};
+use crate::interrupt::descriptor::{Descriptor, Selector, user_selector_slot, widened};
 use crate::interrupt::dispatch;
 use crate::interrupt::frame::Interrupted;
 use crate::interrupt::{ErrorCode, Exception, Line, Registers, Source, Vector, check_outside_handlers};
@@ -103,11 +103,6 @@ impl UserContext {
             }
         }
     }
-}
-
-#[expect(clippy::as_conversions, reason = "a u16 becomes wider")]
-const fn widened(selector: u16) -> u32 {
-    selector as u32
 }
 
 /// Why a program came back.

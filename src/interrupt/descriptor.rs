@@ -73,7 +73,7 @@ pub(crate) const fn user_selector_slot(selector: u16) -> Option<Option<usize>> {
 }
 
 #[expect(clippy::as_conversions, reason = "a u16 becomes wider")]
-const fn widened(selector: u16) -> u32 {
+pub(crate) const fn widened(selector: u16) -> u32 {
     selector as u32
 }
 

@@ -6,7 +6,7 @@
 use super::Io;
 use crate::machine::Machine;
 
-const INDEX: u16 = 0x70;
+pub(crate) const INDEX: u16 = 0x70;
 const DATA: u16 = 0x71;
 /// The bits of an index; the one above holds NMI back.
 const INDEX_BITS: u8 = 0x7f;

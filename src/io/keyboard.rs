@@ -11,9 +11,9 @@ use crate::machine::Machine;
 use crate::observer::observed;
 use crate::violation::Violation;
 
-/// Data, and three ports on, status and commands. Between them is the speaker's gate, which is not the 8042's.
+/// Data, and three ports on, the status when read, a command when written. Between them is the speaker's gate, which is not the 8042's.
 const DATA: u16 = 0x60;
-const COMMAND: u16 = 0x64;
+pub(super) const COMMAND: u16 = 0x64;
 
 /// The commands that are let through (IBM PS/2 technical reference): read and write the configuration byte, disable,
 /// enable and test the mouse's interface, test the controller and the keyboard's interface, disable and enable the

@@ -16,7 +16,7 @@
 //! | does this access stay inside? | [`PortRange`] |
 
 mod claims;
-mod clock;
+pub(crate) mod clock;
 mod keyboard;
 mod named;
 pub mod pci;

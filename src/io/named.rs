@@ -1,6 +1,7 @@
 //! What every kernel needs of the ports that are not handed out, each as one operation.
 
 use super::Io;
+use super::keyboard::COMMAND as KEYBOARD;
 use super::pci::Function;
 use crate::interrupt::quiet::Quiet;
 use crate::machine::Machine;
@@ -8,8 +9,6 @@ use crate::machine::Machine;
 /// Where firmware reports its progress. Of the DMA page registers, but of no channel.
 const DELAY: u16 = 0x80;
 
-/// The 8042: its status when read, a command when written.
-const KEYBOARD: u16 = 0x64;
 /// Of its status: the last byte was not taken yet.
 const INPUT_FULL: u8 = 1 << 1;
 /// Pulses output line 0, which resets the CPU.

@@ -91,30 +91,33 @@ impl<M: Machine> Sva<M> {
         Ok(unsafe { self.machine.grant(frames) })
     }
 
-    /// Makes all of the free `frames` what `word` says, zeroed, or none. Interrupts are off.
+    /// As [`take_each`](Self::take_each), of a range, which is not empty.
     fn take_all(&self, frames: FrameRange, word: Word) -> Result<(), Violation> {
         if frames.is_empty() {
             return Err(Violation::EmptyRange(frames.first().number()));
         }
-        for frame in frames.iter() {
+        self.take_each(frames.iter(), word).map_err(|(_, violation)| violation)
+    }
+
+    /// Makes all of the free `frames` what `word` says, zeroed, or none; then it says which, by its place, is refused.
+    /// Interrupts are off.
+    pub(crate) fn take_each(
+        &self,
+        frames: impl Iterator<Item = Frame> + Clone,
+        word: Word,
+    ) -> Result<(), (usize, Violation)> {
+        for (place, frame) in frames.clone().enumerate() {
             if let Err(violation) = self.frames.take(&self.machine, frame, Kind::Free) {
-                self.give_back_before(frames, frame);
-                return Err(violation);
+                // Nothing was written yet: what was taken a moment ago is as it was.
+                frames.take(place).for_each(|frame| self.frames.settle(&self.machine, frame, Kind::Free));
+                return Err((place, violation));
             }
         }
-        for frame in frames.iter() {
+        for frame in frames {
             self.flush_dropped(frame);
             self.begin(frame, word.kind());
             self.frames.write(&self.machine, frame, word);
         }
         Ok(())
-    }
-
-    /// Makes the frames before `end` free again, which were taken a moment ago.
-    #[cold]
-    fn give_back_before(&self, frames: FrameRange, end: Frame) {
-        for frame in frames.iter().take_while(|frame| *frame < end) {
-            self.frames.settle(&self.machine, frame, Kind::Free);
-        }
     }
 }

@@ -1,7 +1,7 @@
 //! CR3.
 
 use super::mode::{Entry, Geometry, Leaf, PagingMode};
-use crate::address::{Frame, Page};
+use crate::address::{Frame, Page, PhysAddr};
 use crate::frame::Kind;
 use crate::frame::word::Uses;
 use crate::interrupt::check_outside_handlers;
@@ -55,9 +55,7 @@ impl<M: Machine> Sva<M> {
         if let Some(held) = held {
             held.keep();
         }
-        if old != self.half.root {
-            self.release(self.place(old), Uses::LOAD);
-        }
+        self.release_root(old);
         self.renew(time);
         Ok(())
     }
@@ -66,6 +64,14 @@ impl<M: Machine> Sva<M> {
     #[inline(always)]
     pub(crate) fn hold_root(&self, root: Frame, uses: Uses) -> Result<Option<Held<'_, M>>, Violation> {
         if root == self.half.root { Ok(None) } else { self.acquire(root, Kind::Root, uses).map(Some) }
+    }
+
+    /// Gives back the use of a root that a CPU or a thread had.
+    #[inline(always)]
+    pub(crate) fn release_root(&self, root: Frame) {
+        if cfg!(not(sva_os_unchecked)) && root != self.half.root {
+            self.release(self.place(root), Uses::LOAD);
+        }
     }
 
     /// What `root` translates `page` to, in either half; `None` where it is not mapped.
@@ -117,20 +123,30 @@ impl<M: Machine> Sva<M> {
         })
     }
 
-    /// What the kernel half translates `page` to.
-    fn translate_kernel(&self, page: Page) -> Option<Leaf> {
+    /// Where the leaf of the kernel half for `page` lies; `None` where no table serves it.
+    pub(crate) fn kernel_leaf(&self, page: Page) -> Option<PhysAddr> {
         let mut table = self.half.root;
-        for level in (1..=M::Mode::LEVELS).rev() {
+        for level in (2..=M::Mode::LEVELS).rev() {
             let at = entry_address::<M::Mode>(table, M::Mode::index(level, page));
             // SAFETY: 1. an entry of the sealed root or of a kernel table, in RAM. 2. Both are sealed.
             let raw: Raw<M> = unsafe { self.machine.load(at) };
-            match M::Mode::decode(level, raw) {
-                Entry::Leaf(leaf) => return Some(leaf),
-                Entry::Table(child) => table = child,
-                Entry::Empty | Entry::Illegal => return None,
-            }
+            let Entry::Table(child) = M::Mode::decode(level, raw) else {
+                return None;
+            };
+            table = child;
         }
-        None
+        Some(entry_address::<M::Mode>(table, M::Mode::index(1, page)))
+    }
+
+    /// What the kernel half translates `page` to.
+    fn translate_kernel(&self, page: Page) -> Option<Leaf> {
+        let at = self.kernel_leaf(page)?;
+        // SAFETY: 1. an entry of a kernel table, in RAM. 2. It is sealed.
+        let raw: Raw<M> = unsafe { self.machine.load(at) };
+        match M::Mode::decode(1, raw) {
+            Entry::Leaf(leaf) => Some(leaf),
+            Entry::Table(_) | Entry::Empty | Entry::Illegal => None,
+        }
     }
 
     /// What stands in entry `index` of `table`, a user-half table or a root.

@@ -18,6 +18,7 @@ use crate::context::fixture::{
 use crate::context::{ThreadId, state};
 use crate::frame::word::Word;
 use crate::init::tests::world::{SLOTS, STACKS, World, cpu, frame, page, world};
+use crate::mmu::PagingMode;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::vec::Vec;
 

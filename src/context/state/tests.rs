@@ -4,7 +4,7 @@
 
 use super::*;
 
-const ALL: [State; 11] = [
+pub(crate) const ALL: [State; 11] = [
     State::Vacant,
     State::Busy,
     State::Ready,

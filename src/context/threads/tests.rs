@@ -11,23 +11,10 @@ use super::*;
 use crate::context::fixture::{
     CPUS, FIRST, FREE, in_both_modes, nothing, on, record, refused, sound, stack, state, thread, threads,
 };
+use crate::context::state::tests::ALL;
 use crate::context::{StackId, ThreadId};
 use crate::init::tests::world::{SLOTS, STACKS, cpu, frame, page, world};
 use std::vec::Vec;
-
-const ALL: [State; 11] = [
-    State::Vacant,
-    State::Busy,
-    State::Ready,
-    State::Saved,
-    State::Running,
-    State::Unused,
-    State::Ending,
-    State::Waiting,
-    State::Idle,
-    State::Abandoned,
-    State::Abandoning,
-];
 
 #[test]
 fn a_table_takes_so_many_frames() {
@@ -236,7 +223,7 @@ in_both_modes! {
         let before = others();
         let frames: Vec<_> = (0..STACK_PAGES).map(|n| frame(20 + n)).collect();
         let segments = [1, 2, 3].map(|n| Descriptor::from_halves(n, 0xffff_0000 + n));
-        record.set_frames(ram, &frames);
+        record.set_frames(ram, frames.iter().copied());
         record.set_tls(ram, segments);
         record.set_root(ram, frame(0xf_ffff));
         record.set_stack_pointer(ram, 0xdead_beef);

@@ -370,15 +370,18 @@ impl<P: PagingMode> Sva<Emulated<P>> {
         if let Ok(thread) = self.current_thread() {
             drop(self.machine.take_entry(thread.number()));
         }
-        let was_on = self.machine.interrupts_enabled(self.machine.cpu());
-        self.end(State::Ending, next);
-        self.machine.set_interrupts(self.machine.cpu(), was_on);
+        self.end_here(State::Ending, next);
     }
 
     /// Abandons the running thread, as its panic handler would.
     pub fn abandon_thread(&self, next: Option<ThreadId>) {
+        self.end_here(State::Abandoning, next);
+    }
+
+    /// Ends the running thread. Whoever plays the next one finds interrupts as they were.
+    fn end_here(&self, state: State, next: Option<ThreadId>) {
         let was_on = self.machine.interrupts_enabled(self.machine.cpu());
-        self.end(State::Abandoning, next);
+        self.end(state, next);
         self.machine.set_interrupts(self.machine.cpu(), was_on);
     }
 }

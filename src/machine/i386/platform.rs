@@ -2,7 +2,7 @@
 //! master acts on what firmware or a boot loader left behind.
 
 use super::{I386, port};
-use crate::io::Io;
+use crate::io::{Io, clock};
 use crate::mmu::TwoLevel;
 
 /// Interrupt masks of the two 8259A (data sheet, OCW1).
@@ -10,8 +10,7 @@ const PIC_MASKS: [u16; 2] = [0x21, 0xa1];
 /// "Write all mask bits" of the two 8237A (data sheet, software commands).
 const DMA_MASKS: [u16; 2] = [0x0f, 0xde];
 const DMA_ALL_CHANNELS: u8 = 0x0f;
-/// The index register of the CMOS clock; bit 7 holds the NMI line back.
-const CMOS_INDEX: u16 = 0x70;
+/// Of the CMOS clock's index register: holds the NMI line back.
 const NMI_OFF: u8 = 0x80;
 /// An index that means nothing.
 const CMOS_STATUS_D: u8 = 0x0d;
@@ -24,7 +23,7 @@ const CMOS_STATUS_D: u8 = 0x0d;
 pub(crate) unsafe fn hold_nmi(held: bool) {
     let index = if held { NMI_OFF | CMOS_STATUS_D } else { CMOS_STATUS_D };
     // SAFETY: the library's own register; an index moves nothing.
-    unsafe { port::write(CMOS_INDEX, index) }
+    unsafe { port::write(clock::INDEX, index) }
 }
 
 /// Masks every interrupt line and DMA channel, and takes the bus from every PCI function.

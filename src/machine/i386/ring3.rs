@@ -8,7 +8,6 @@
 //! The context is read and written where it lies. The stack is in SS, which is the kernel's on both ways; DS is the
 //! program's at the last instruction before IRET, and the kernel's again before anything in `leave` needs it.
 
-use crate::address::widen;
 use crate::context::{UserContext, UserTrap};
 use crate::interrupt::Registers;
 use crate::interrupt::descriptor::{NO_FLAGS, Selector, TaskState};
@@ -161,5 +160,3 @@ pub(super) unsafe fn load_thread_selectors(fs: u16, gs: u16) {
             options(nostack, preserves_flags));
     }
 }
-
-const _: () = assert!(widen(0) == 0 && size_of::<UserContext>() == 48);
