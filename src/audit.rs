@@ -266,7 +266,10 @@ impl<M: Machine> Sva<M> {
             Some(Kind::KernelTable)
         } else if self.half.threads.idle().contains(frame) {
             Some(Kind::Stack)
-        } else if self.frames.lies_in(frame) || self.clock.lies_in(frame) || self.half.threads.lies_in(frame)
+        } else if self.frames.lies_in(frame)
+            || self.clock.lies_in(frame)
+            || self.half.threads.lies_in(frame)
+            || self.half.devices.lies_in(frame)
         {
             Some(Kind::Monitor)
         } else {

@@ -17,7 +17,9 @@
 
 mod claims;
 pub(crate) mod clock;
+pub(crate) mod devices;
 mod keyboard;
+mod mmio;
 mod named;
 pub mod pci;
 pub mod policy;
@@ -27,9 +29,12 @@ mod register;
 mod serial_log;
 #[cfg(feature = "uart")]
 mod uart;
+pub(crate) mod window;
 
 pub use claims::Claims;
+pub use devices::{Devices, MemoryRow, OFFERED_MEMORY};
 pub use keyboard::Keyboard;
+pub use mmio::{Mmio, MmioRegion};
 pub use ports::{Port, PortRange};
 pub use register::Register;
 #[cfg(feature = "log")]

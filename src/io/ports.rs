@@ -27,6 +27,7 @@ use core::marker::PhantomData;
 /// #     user: PageRange::new(page(0), 0xc0000).unwrap(),
 /// #     direct_map: DirectMap { first: page(0xc0000), frames: FrameRange::new(frame(0), 64).unwrap() },
 /// #     stacks: PageRange::EMPTY,
+/// #     devices: PageRange::EMPTY,
 /// #     in_use: &[],
 /// # };
 /// # let sva = sva_os::Sva::emulate(Emulated::<Pae>::new(&Config::new(64, 1)), &layout, &ram).unwrap();

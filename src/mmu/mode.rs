@@ -168,6 +168,10 @@ pub trait PagingMode: Sealed + Copy + Send + Sync + core::fmt::Debug + 'static {
     /// The entry that translates a page to `frame`, accessed and dirty clear.
     fn leaf(frame: Frame, rights: Rights, half: Half) -> Self::Raw;
 
+    /// The entry that translates a page to registers of a device at `frame`: for the kernel, to read and write, never
+    /// to execute, not cached. [`decode`](Self::decode) takes it for illegal, as it is in any table of a client's.
+    fn device_leaf(frame: Frame) -> Self::Raw;
+
     /// The entry, in a table or root of `level` (2 or more), that links `table`.
     fn link(level: u8, table: Frame, half: Half) -> Self::Raw;
 

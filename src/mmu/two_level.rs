@@ -16,9 +16,14 @@ bitflags! {
         const PRESENT = 1 << 0;
         const WRITE = 1 << 1;
         const USER = 1 << 2;
+        const WRITE_THROUGH = 1 << 3;
+        const CACHE_DISABLE = 1 << 4;
         const ACCESSED = 1 << 5;
         const DIRTY = 1 << 6;
 
+        /// Entry 3 of the page-attribute table, which init leaves as it is at reset: uncacheable (Intel SDM vol. 3,
+        /// 12.12.4), as without such a table.
+        const UNCACHED = Self::WRITE_THROUGH.bits() | Self::CACHE_DISABLE.bits();
         const HISTORY = Self::ACCESSED.bits() | Self::DIRTY.bits();
         /// What may be set in an entry that links a table. Bit 6 is ignored there, and stays clear.
         const OF_LINK = Self::PRESENT.bits() | Self::WRITE.bits() | Self::USER.bits() | Self::ACCESSED.bits();
@@ -38,6 +43,12 @@ pub(crate) const fn leaf_word(frame: Frame, write: bool, half: Half) -> u32 {
         flags = flags.union(Flags::USER);
     }
     frame.start().get() | flags.bits()
+}
+
+/// The low word of a leaf for a device.
+#[inline]
+pub(crate) const fn device_word(frame: Frame) -> u32 {
+    leaf_word(frame, true, Half::Kernel) | Flags::UNCACHED.bits()
 }
 
 /// The low word of an entry that links a table: it takes no right away, leaves alone do.
@@ -89,6 +100,11 @@ impl PagingMode for TwoLevel {
     #[inline(always)]
     fn leaf(frame: Frame, rights: Rights, half: Half) -> u32 {
         leaf_word(frame, rights.write(), half)
+    }
+
+    #[inline]
+    fn device_leaf(frame: Frame) -> u32 {
+        device_word(frame)
     }
 
     #[inline]

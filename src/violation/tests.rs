@@ -108,7 +108,12 @@ fn all() -> Vec<(Violation, &'static str, Class, &'static str)> {
         NoSuchFunction(0x00f8) Dma "there is no PCI function 0x00f8"
         PciRegister(0x40) Dma "register 0x40 of a PCI function is not to be written so"
         MayHaveDma(0x0018) Dma "PCI function 0x0018 may reach RAM by itself"
-        NoSuchBar(6) Dma "base address register 6 names no ports"
+        NoSuchBar(6) Dma "base address register 6 does not lead there"
+        MessageTable(1) Dma "base address register 1 holds a table of message-signalled interrupts"
+        NotDeviceMemory(FRAME) DeviceMemory "frame 0x00012000 is not a device's that may be had"
+        DeviceTaken(FRAME) DeviceMemory "frame 0x00012000 of a device is taken"
+        NoDevicePages(3) DeviceMemory "the window for devices has no 3 pages in a row left"
+        OutsideRegion(8) DeviceMemory "the access at offset 0x8 is not one of a register inside the region"
         OutsidePorts(8) Dma "the access at offset 0x8 passes the end of the claimed ports"
     }
 }
