@@ -152,6 +152,8 @@ violations! {
     EntryPresent(u32) Mmu "entry {} is present";
     /// The entry is empty.
     EntryEmpty(u32) Mmu "entry {} is empty";
+    /// The entry leads to a device: its rights do not change.
+    DeviceEntry(u32) DeviceMemory "entry {} leads to a device, whose rights do not change";
     /// Another CPU changed the entry at this moment.
     EntryContended(u32) Mmu "entry {} was changed by another CPU meanwhile";
 
@@ -284,6 +286,8 @@ violations! {
     DeviceTaken(Frame) DeviceMemory "frame {} of a device is taken";
     /// The window for devices has not so many pages in a row left.
     NoDevicePages(u32) DeviceMemory "the window for devices has no {} pages in a row left";
+    /// The registers share a frame with others, or lie among RAM: no program gets them. The value is their first frame.
+    NotLendable(Frame) DeviceMemory "the registers from frame {} on are not lent to programs";
     /// The register does not lie inside the region, or not at a multiple of its width.
     OutsideRegion(u32) DeviceMemory "the access at offset {:#x} is not one of a register inside the region";
     /// The offset lies past the end of the claimed ports, or the access passes it.

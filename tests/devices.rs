@@ -154,7 +154,7 @@ impl<'s, P: PagingMode> World<'s, P> {
         let length = FUNCTIONS[number].2;
         let wanted = FrameRange::new(frames((place, 1)).first(), length);
         let Some(wanted) =
-            wanted.filter(|_| place % length == 0 && place >= RAM && place + length <= 0xf_ec00)
+            wanted.filter(|_| place.is_multiple_of(length) && place >= RAM && place + length <= 0xf_ec00)
         else {
             return wrong;
         };

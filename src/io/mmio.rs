@@ -50,7 +50,7 @@ use core::marker::PhantomData;
 /// ```
 #[must_use]
 pub struct MmioRegion<'s, M: Machine> {
-    sva: &'s Sva<M>,
+    pub(super) sva: &'s Sva<M>,
     /// Where its first byte is mapped, and where that lies on the bus.
     at: VirtAddr,
     bus: PhysAddr,
@@ -183,7 +183,7 @@ impl<'s, M: Machine> MmioRegion<'s, M> {
     }
 
     /// The pages at which it is mapped.
-    fn pages(&self) -> PageRange {
+    pub(super) fn pages(&self) -> PageRange {
         let pages = self.at.offset().wrapping_add(self.length).div_ceil(FRAME_BYTES);
         PageRange::new(self.at.containing(), pages).unwrap_or(PageRange::EMPTY)
     }

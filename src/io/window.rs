@@ -10,6 +10,8 @@ use crate::violation::Violation;
 const WORD_BYTES: u32 = 4;
 /// Set in the word of a page that is taken.
 const TAKEN: u32 = 1 << 31;
+/// Set in the word of a page that is lent to programs, for ever.
+const LENT: u32 = 1 << 30;
 
 /// Where the words lie. All else about the window is in RAM.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -109,6 +111,24 @@ impl Window {
         Ok(pages)
     }
 
+    /// Lends `pages`, which were taken, to programs for ever.
+    pub(super) fn lend(self, ram: &impl Memory, pages: PageRange) {
+        for index in pages.iter().map(|page| self.index_of(page)) {
+            self.set_word(ram, index, self.word(ram, index) | LENT);
+        }
+    }
+
+    /// The frame that `page` leads to, if it is a page of the window and lent.
+    pub(super) fn lent_frame(self, ram: &impl Memory, page: Page) -> Option<Frame> {
+        let word = self.pages.contains(page).then(|| self.word(ram, self.index_of(page)))?;
+        if word & LENT == 0 { None } else { frame_of(word) }
+    }
+
+    /// Whether `frame` is lent.
+    pub(crate) fn is_lent(self, ram: &impl Memory, frame: Frame) -> bool {
+        self.pages.iter().any(|page| self.lent_frame(ram, page) == Some(frame))
+    }
+
     /// Gives back `pages` that were taken, which no CPU remembers.
     pub(super) fn release(self, ram: &impl Memory, pages: PageRange) {
         for page in pages.iter() {
@@ -118,7 +138,7 @@ impl Window {
 }
 
 fn frame_of(word: u32) -> Option<Frame> {
-    if word & TAKEN == 0 { None } else { Frame::new(word & !TAKEN) }
+    if word & TAKEN == 0 { None } else { Frame::new(word & !(TAKEN | LENT)) }
 }
 
 #[cfg(all(test, feature = "emulated"))]

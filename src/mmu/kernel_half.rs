@@ -53,7 +53,7 @@ impl Expected {
             Expected::Empty => crate::machine::Word::ZERO,
             Expected::Table(table) => P::link(level, table, Half::Kernel),
             Expected::Leaf(frame, rights) => P::leaf(frame, rights, Half::Kernel),
-            Expected::Device(frame) => P::device_leaf(frame),
+            Expected::Device(frame) => P::device_leaf(frame, Half::Kernel),
         }
     }
 }

@@ -34,8 +34,8 @@ impl PagingMode for Pae {
     }
 
     #[inline]
-    fn device_leaf(frame: Frame) -> u64 {
-        u64::from(device_word(frame)) | NO_EXECUTE
+    fn device_leaf(frame: Frame, half: Half) -> u64 {
+        u64::from(device_word(frame, half)) | NO_EXECUTE
     }
 
     #[inline]

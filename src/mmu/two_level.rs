@@ -29,6 +29,8 @@ bitflags! {
         const OF_LINK = Self::PRESENT.bits() | Self::WRITE.bits() | Self::USER.bits() | Self::ACCESSED.bits();
         /// What may be set in a leaf.
         const OF_LEAF = Self::OF_LINK.bits() | Self::DIRTY.bits();
+        /// What is set in the leaf of a device, besides what may be set in a leaf.
+        const OF_DEVICE = Self::UNCACHED.bits() | Self::WRITE.bits();
     }
 }
 
@@ -47,8 +49,8 @@ pub(crate) const fn leaf_word(frame: Frame, write: bool, half: Half) -> u32 {
 
 /// The low word of a leaf for a device.
 #[inline]
-pub(crate) const fn device_word(frame: Frame) -> u32 {
-    leaf_word(frame, true, Half::Kernel) | Flags::UNCACHED.bits()
+pub(crate) const fn device_word(frame: Frame, half: Half) -> u32 {
+    leaf_word(frame, true, half) | Flags::UNCACHED.bits()
 }
 
 /// The low word of an entry that links a table: it takes no right away, leaves alone do.
@@ -72,7 +74,9 @@ pub(crate) const fn decode_word(level: u8, word: u32, execute: bool) -> Entry {
         } else {
             Entry::Illegal
         }
-    } else if Flags::OF_LEAF.contains(flags) {
+    } else if Flags::OF_LEAF.contains(flags)
+        || flags.contains(Flags::OF_DEVICE) && Flags::OF_LEAF.union(Flags::UNCACHED).contains(flags)
+    {
         Entry::Leaf(Leaf::from_low_word(word, execute))
     } else {
         Entry::Illegal
@@ -103,8 +107,8 @@ impl PagingMode for TwoLevel {
     }
 
     #[inline]
-    fn device_leaf(frame: Frame) -> u32 {
-        device_word(frame)
+    fn device_leaf(frame: Frame, half: Half) -> u32 {
+        device_word(frame, half)
     }
 
     #[inline]

@@ -58,7 +58,7 @@ impl<'s, M: Machine> Devices<'s, M> {
     ///
     /// # Safety
     ///
-    /// Whoever gets the registers makes the device write or read no frame but those of kind DMA: by what is written there,
+    /// Whoever gets the registers, programs that they are [lent](MmioRegion::lend) to included, makes the device write or read no frame but those of kind DMA: by what is written there,
     /// and in any order.
     pub unsafe fn vouch_for_bar(self, function: Function, index: u8) -> Result<MmioRegion<'s, M>, Violation> {
         let claimed = self.sva.intrinsic(|| self.locked(|| self.take_bar(function, index)));

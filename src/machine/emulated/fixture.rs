@@ -94,7 +94,7 @@ impl PagingMode for FourLevel {
     fn leaf(_: Frame, _: Rights, _: Half) -> u64 {
         unreachable!()
     }
-    fn device_leaf(_: Frame) -> u64 {
+    fn device_leaf(_: Frame, _: Half) -> u64 {
         unreachable!()
     }
     fn link(_: u8, _: Frame, _: Half) -> u64 {
