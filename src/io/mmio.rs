@@ -1,6 +1,7 @@
 //! Memory-mapped registers of one owner.
 
 use super::Register;
+use super::access::{Access, ReadOnly, ReadWrite, Readable, Writable, WriteOnly};
 use crate::address::{FRAME_BYTES, FrameRange, Page, PageRange, PhysAddr, VirtAddr, widen};
 use crate::machine::Machine;
 use crate::mmu::kernel_half::Expected;
@@ -179,7 +180,7 @@ impl<'s, M: Machine> MmioRegion<'s, M> {
     #[inline(always)]
     fn unchecked<W: Register>(&self, offset: u32) -> Mmio<'_, M, W> {
         let (at, bus) = (later(self.at, offset), self.bus.plus(offset));
-        Mmio { machine: &self.sva.machine, at, bus, width: PhantomData }
+        Mmio { machine: &self.sva.machine, at, bus, form: PhantomData }
     }
 
     /// The pages at which it is mapped.
@@ -228,20 +229,34 @@ impl<M: Machine> fmt::Debug for MmioRegion<'_, M> {
     }
 }
 
-/// One register of a [`MmioRegion`], of the width `W`.
-pub struct Mmio<'r, M: Machine, W: Register> {
+/// One register of a [`MmioRegion`], of the width `W`, to be read, written or both, as `A` says.
+pub struct Mmio<'r, M: Machine, W: Register, A: Access = ReadWrite> {
     machine: &'r M,
     at: VirtAddr,
     bus: PhysAddr,
-    width: PhantomData<W>,
+    form: PhantomData<(W, A)>,
 }
 
-impl<M: Machine, W: Register> Mmio<'_, M, W> {
+impl<'r, M: Machine, W: Register> Mmio<'r, M, W> {
+    /// The same register, to be read alone.
+    pub const fn read_only(self) -> Mmio<'r, M, W, ReadOnly> {
+        Mmio { machine: self.machine, at: self.at, bus: self.bus, form: PhantomData }
+    }
+
+    /// The same register, to be written alone.
+    pub const fn write_only(self) -> Mmio<'r, M, W, WriteOnly> {
+        Mmio { machine: self.machine, at: self.at, bus: self.bus, form: PhantomData }
+    }
+}
+
+impl<M: Machine, W: Register, A: Access> Mmio<'_, M, W, A> {
     /// Where it lies on the bus.
     pub const fn address(self) -> PhysAddr {
         self.bus
     }
+}
 
+impl<M: Machine, W: Register, A: Readable> Mmio<'_, M, W, A> {
     /// Reads the register.
     #[inline(always)]
     pub fn read(self) -> W {
@@ -249,7 +264,9 @@ impl<M: Machine, W: Register> Mmio<'_, M, W> {
         // it is still mapped, and its owner's.
         unsafe { self.machine.device_read(self.at, self.bus) }
     }
+}
 
+impl<M: Machine, W: Register, A: Writable> Mmio<'_, M, W, A> {
     /// Writes the register.
     #[inline(always)]
     pub fn write(self, value: W) {
@@ -258,15 +275,15 @@ impl<M: Machine, W: Register> Mmio<'_, M, W> {
     }
 }
 
-impl<M: Machine, W: Register> Clone for Mmio<'_, M, W> {
+impl<M: Machine, W: Register, A: Access> Clone for Mmio<'_, M, W, A> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<M: Machine, W: Register> Copy for Mmio<'_, M, W> {}
+impl<M: Machine, W: Register, A: Access> Copy for Mmio<'_, M, W, A> {}
 
-impl<M: Machine, W: Register> fmt::Debug for Mmio<'_, M, W> {
+impl<M: Machine, W: Register, A: Access> fmt::Debug for Mmio<'_, M, W, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "register at {}, {} bytes", self.bus, W::BYTES)
     }

@@ -15,9 +15,11 @@
 //! | does somebody have them? | [`Claims`] |
 //! | does this access stay inside? | [`PortRange`] |
 
+mod access;
 mod claims;
 pub(crate) mod clock;
 pub(crate) mod devices;
+mod dma;
 mod keyboard;
 mod lent;
 mod mmio;
@@ -32,8 +34,10 @@ mod serial_log;
 mod uart;
 pub(crate) mod window;
 
+pub use access::{Access, ReadOnly, ReadWrite, Readable, Writable, WriteOnly};
 pub use claims::Claims;
 pub use devices::{Devices, MemoryRow, OFFERED_MEMORY};
+pub use dma::DmaBuffer;
 pub use keyboard::Keyboard;
 pub use lent::LentRegion;
 pub use mmio::{Mmio, MmioRegion};
