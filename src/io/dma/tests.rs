@@ -50,7 +50,7 @@ fn bytes_come_back_wherever_they_lie() {
 #[test]
 fn attack_f10_what_a_device_may_write_is_never_anything_else() {
     let sva = world::<Pae>(1);
-    drop(DmaBuffer::new(&sva, frames(20, 2)).unwrap());
+    let _leaked = DmaBuffer::new(&sva, frames(20, 2)).unwrap();
     sva.declare_table(frame(13), 1).unwrap();
     sva.retype(frame(24), Kind::UserData).unwrap();
     for number in [20, 21] {
