@@ -9,6 +9,8 @@ use super::pages::MAX_SIZE;
 use super::pipe::{Ends, PIPE_BUF, Pipe};
 use super::poll::Events;
 use super::stat::{S_IFIFO, Stat};
+use super::tty::ioctl::{self, FIONBIO, FIONREAD};
+use super::tty::{Job, Tty};
 use super::volume::Volume;
 use crate::errno::{Errno, Result};
 use crate::wait::WaitQueue;
@@ -36,6 +38,7 @@ pub(super) enum Object {
     Inode,
     Memory(Memory),
     Pipe(Arc<Pipe>, Ends),
+    Tty(Arc<Tty>),
     /// Opened with `O_PATH`: neither read nor written.
     Path,
 }
@@ -131,6 +134,8 @@ impl File {
         match &self.object {
             Object::Memory(memory) => memory.read(count, sink),
             Object::Pipe(pipe, _) => pipe.read(count, sink),
+            Object::Tty(tty) if self.is_nonblocking() => tty.read_nonblocking(count, sink),
+            Object::Tty(tty) => tty.read(count, sink),
             Object::Inode => {
                 let mut offset = self.offset.lock();
                 let done = self.read_inode(*offset, count, sink)?;
@@ -151,6 +156,7 @@ impl File {
         match &self.object {
             Object::Memory(memory) => memory.write(count, source),
             Object::Pipe(pipe, _) => pipe.write(count, source),
+            Object::Tty(tty) => tty.write(count, source),
             Object::Inode => {
                 let mut offset = self.offset.lock();
                 let end = self.flags().contains(OpenFlags::APPEND).then(|| self.size());
@@ -169,7 +175,7 @@ impl File {
         match &self.object {
             Object::Inode => self.read_inode(offset, count, sink),
             Object::Memory(memory) => memory.read(count, sink),
-            Object::Pipe(..) => Err(Errno::ESPIPE),
+            Object::Pipe(..) | Object::Tty(_) => Err(Errno::ESPIPE),
             Object::Path => Err(Errno::EBADF),
         }
     }
@@ -183,7 +189,7 @@ impl File {
             }
             Object::Inode => self.write_inode(offset, count, source),
             Object::Memory(memory) => memory.write(count, source),
-            Object::Pipe(..) => Err(Errno::ESPIPE),
+            Object::Pipe(..) | Object::Tty(_) => Err(Errno::ESPIPE),
             Object::Path => Err(Errno::EBADF),
         }
     }
@@ -219,7 +225,7 @@ impl File {
 
     pub fn seek(&self, offset: i64, whence: Whence) -> Result<u64> {
         match self.object {
-            Object::Pipe(..) => return Err(Errno::ESPIPE),
+            Object::Pipe(..) | Object::Tty(_) => return Err(Errno::ESPIPE),
             Object::Path => return Err(Errno::EBADF),
             // As Linux: there is one place, wherever one goes.
             Object::Memory(Memory::Null | Memory::Zero | Memory::Full) => return Ok(0),
@@ -250,7 +256,7 @@ impl File {
         match self.object {
             Object::Inode => Ok(()),
             Object::Path => Err(Errno::EBADF),
-            Object::Memory(_) | Object::Pipe(..) => Err(Errno::EINVAL),
+            Object::Memory(_) | Object::Pipe(..) | Object::Tty(_) => Err(Errno::EINVAL),
         }
     }
 
@@ -276,6 +282,7 @@ impl File {
     pub fn poll(&self) -> Events {
         match &self.object {
             Object::Pipe(pipe, ends) => pipe.poll(*ends),
+            Object::Tty(tty) => tty.poll(),
             Object::Inode | Object::Memory(_) => Events::IN | Events::OUT,
             Object::Path => Events::NVAL,
         }
@@ -283,8 +290,10 @@ impl File {
 
     /// Shows the queues that are woken when one of these events may have come.
     pub fn queues(&self, interest: Events, visit: &mut dyn FnMut(&WaitQueue)) {
-        if let Object::Pipe(pipe, ends) = &self.object {
-            pipe.queues(*ends, interest, visit);
+        match &self.object {
+            Object::Pipe(pipe, ends) => pipe.queues(*ends, interest, visit),
+            Object::Tty(tty) => tty.queues(interest, visit),
+            Object::Inode | Object::Memory(_) | Object::Path => {}
         }
     }
 
@@ -297,8 +306,42 @@ impl File {
         }
     }
 
-    /// How many bytes wait in a pipe: `FIONREAD`.
-    pub fn waiting_bytes(&self) -> Result<usize> {
+    /// The terminal it is.
+    pub fn terminal(&self) -> Option<&Arc<Tty>> {
+        match &self.object {
+            Object::Tty(tty) => Some(tty),
+            _ => None,
+        }
+    }
+
+    /// `ioctl`, as [`Tty::ioctl`]; of files that are no terminals, what they know.
+    pub fn ioctl(
+        &self,
+        job: Job,
+        request: u32,
+        argument: u32,
+        source: &mut dyn Source,
+        sink: &mut dyn Sink,
+    ) -> Result<u32> {
+        match (&self.object, request) {
+            (Object::Path, _) => Err(Errno::EBADF),
+            (_, FIONBIO) => {
+                let on = u32::from_le_bytes(ioctl::get(source)?) != 0;
+                let mut flags = self.flags();
+                flags.set(OpenFlags::NONBLOCK, on);
+                self.set_flags(flags);
+                Ok(0)
+            }
+            (Object::Tty(tty), _) => tty.ioctl(job, request, argument, source, sink),
+            (_, FIONREAD) => {
+                let waiting = u32::try_from(self.waiting()?).unwrap_or(u32::MAX);
+                ioctl::put(sink, &waiting.to_le_bytes())
+            }
+            _ => Err(Errno::ENOTTY),
+        }
+    }
+
+    fn waiting(&self) -> Result<usize> {
         match (&self.object, self.node()) {
             (Object::Pipe(pipe, _), _) => Ok(pipe.len()),
             (Object::Inode, Some(Node::Regular(_))) => {

@@ -29,5 +29,6 @@ mod ring;
 pub mod stat;
 pub mod subject;
 pub mod tree;
+pub mod tty;
 pub mod volume;
 mod walk;

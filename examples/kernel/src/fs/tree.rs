@@ -12,6 +12,7 @@ use super::pages::Pages;
 use super::pipe::{Ends, Fifo};
 use super::stat::{S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_IFREG, S_ISGID, S_ISVTX, StatFs};
 use super::subject::Subject;
+use super::tty::{Job, Tty};
 use super::volume::Volume;
 use super::walk::{Last, PATH_MAX, Walk, above};
 use crate::errno::{Errno, Result};
@@ -29,6 +30,7 @@ pub struct Tree {
     volume: Arc<Volume>,
     pub(super) mounts: Mutex<Vec<Mount>>,
     devices: AtomicU32,
+    terminals: Mutex<Vec<(DeviceNumber, Arc<Tty>)>>,
 }
 
 /// What becomes of a time.
@@ -61,7 +63,13 @@ impl Tree {
         let root = Inode::new(&volume, Node::Directory(Directory::new(None)), 0o755, 0, 0)?;
         root.add_link();
         root.add_link();
-        Ok(Self { root, volume, mounts: Mutex::new(Vec::new()), devices: AtomicU32::new(2) })
+        Ok(Self {
+            root,
+            volume,
+            mounts: Mutex::new(Vec::new()),
+            devices: AtomicU32::new(2),
+            terminals: Mutex::new(Vec::new()),
+        })
     }
 
     pub(super) fn volume(&self) -> &Arc<Volume> {
@@ -233,7 +241,10 @@ impl Tree {
             Node::Symlink(_) => return Err(Errno::ELOOP),
             Node::Block(_) => return Err(Errno::ENXIO),
             Node::Regular(_) | Node::Directory(_) => Object::Inode,
-            Node::Character(device) => Object::Memory(Memory::of(*device).ok_or(Errno::ENXIO)?),
+            Node::Character(device) => match Memory::of(*device) {
+                Some(memory) => Object::Memory(memory),
+                None => Object::Tty(self.terminal(subject.job, *device, flags)?),
+            },
             Node::Fifo(fifo) => {
                 let ends = Ends { reads: flags.reads(), writes: flags.writes() };
                 let pipe = fifo.open(inode.volume().budget())?;
@@ -250,6 +261,28 @@ impl Tree {
             inode.truncate(0)?;
         }
         File::new(object, Some(inode), flags)
+    }
+
+    /// Says which terminal a device is.
+    pub fn add_terminal(&self, device: DeviceNumber, terminal: Arc<Tty>) {
+        self.terminals.lock().push((device, terminal));
+    }
+
+    /// The terminal of a device, or of the caller's session if that is what is opened. A leader of a session that
+    /// has none gets it.
+    fn terminal(&self, job: Job, device: DeviceNumber, flags: OpenFlags) -> Result<Arc<Tty>> {
+        let terminals = self.terminals.lock();
+        let own =
+            terminals.iter().find(|(_, terminal)| job.session != 0 && terminal.session() == job.session);
+        if device == DeviceNumber::OWN_TERMINAL {
+            return own.map(|(_, terminal)| terminal.clone()).ok_or(Errno::ENXIO);
+        }
+        let (_, terminal) = terminals.iter().find(|(other, _)| *other == device).ok_or(Errno::ENXIO)?;
+        if own.is_none() && !flags.contains(OpenFlags::NOCTTY) && job.session != 0 {
+            // That another session has it, or the caller leads none, is no reason not to open it.
+            let _ = terminal.acquire(job);
+        }
+        Ok(terminal.clone())
     }
 
     pub fn make_directory(
