@@ -5,6 +5,7 @@ use super::device::{DeviceNumber, Memory};
 use super::directory::Directory;
 use super::flags::OpenFlags;
 use super::inode::{Inode, Node};
+use super::live::Writer;
 use super::pages::MAX_SIZE;
 use super::pipe::{Ends, PIPE_BUF, Pipe};
 use super::poll::Events;
@@ -15,6 +16,7 @@ use super::volume::Volume;
 use crate::errno::{Errno, Result};
 use crate::wait::WaitQueue;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 use spin::Mutex;
 
@@ -39,6 +41,8 @@ pub(super) enum Object {
     Memory(Memory),
     Pipe(Arc<Pipe>, Ends),
     Tty(Arc<Tty>),
+    /// What its inode tells, as it was when last read from the start.
+    Text(Mutex<Vec<u8>>),
     /// Opened with `O_PATH`: neither read nor written.
     Path,
 }
@@ -136,7 +140,7 @@ impl File {
             Object::Pipe(pipe, _) => pipe.read(count, sink),
             Object::Tty(tty) if self.is_nonblocking() => tty.read_nonblocking(count, sink),
             Object::Tty(tty) => tty.read(count, sink),
-            Object::Inode => {
+            Object::Inode | Object::Text(_) => {
                 let mut offset = self.offset.lock();
                 let done = self.read_inode(*offset, count, sink)?;
                 *offset += done as u64;
@@ -165,7 +169,7 @@ impl File {
                 *offset = place + done as u64;
                 Ok(done)
             }
-            Object::Path => Err(Errno::EBADF),
+            Object::Text(_) | Object::Path => Err(Errno::EBADF),
         }
     }
 
@@ -173,7 +177,7 @@ impl File {
     pub fn read_at(&self, offset: u64, count: usize, sink: &mut dyn Sink) -> Result<usize> {
         self.check_reads()?;
         match &self.object {
-            Object::Inode => self.read_inode(offset, count, sink),
+            Object::Inode | Object::Text(_) => self.read_inode(offset, count, sink),
             Object::Memory(memory) => memory.read(count, sink),
             Object::Pipe(..) | Object::Tty(_) => Err(Errno::ESPIPE),
             Object::Path => Err(Errno::EBADF),
@@ -190,7 +194,7 @@ impl File {
             Object::Inode => self.write_inode(offset, count, source),
             Object::Memory(memory) => memory.write(count, source),
             Object::Pipe(..) | Object::Tty(_) => Err(Errno::ESPIPE),
-            Object::Path => Err(Errno::EBADF),
+            Object::Text(_) | Object::Path => Err(Errno::EBADF),
         }
     }
 
@@ -202,6 +206,17 @@ impl File {
                     inode.touch_read();
                 }
                 Ok(done)
+            }
+            Some(Node::Text(text)) => {
+                let Object::Text(kept) = &self.object else { return Err(Errno::EINVAL) };
+                if offset == 0 {
+                    let new = Writer::all(&**text)?;
+                    *kept.lock() = new;
+                }
+                let kept = kept.lock();
+                let rest =
+                    usize::try_from(offset).ok().and_then(|offset| kept.get(offset..)).unwrap_or_default();
+                sink.put(rest.get(..count).unwrap_or(rest))
             }
             Some(Node::Directory(_)) => Err(Errno::EISDIR),
             _ => Err(Errno::EINVAL),
@@ -229,7 +244,7 @@ impl File {
             Object::Path => return Err(Errno::EBADF),
             // As Linux: there is one place, wherever one goes.
             Object::Memory(Memory::Null | Memory::Zero | Memory::Full) => return Ok(0),
-            Object::Memory(_) | Object::Inode => {}
+            Object::Memory(_) | Object::Inode | Object::Text(_) => {}
         }
         let mut place = self.offset.lock();
         let start = match whence {
@@ -254,7 +269,7 @@ impl File {
     /// `fsync`: what is in memory is as safe as it will be.
     pub fn sync(&self) -> Result<()> {
         match self.object {
-            Object::Inode => Ok(()),
+            Object::Inode | Object::Text(_) => Ok(()),
             Object::Path => Err(Errno::EBADF),
             Object::Memory(_) | Object::Pipe(..) | Object::Tty(_) => Err(Errno::EINVAL),
         }
@@ -283,7 +298,7 @@ impl File {
         match &self.object {
             Object::Pipe(pipe, ends) => pipe.poll(*ends),
             Object::Tty(tty) => tty.poll(),
-            Object::Inode | Object::Memory(_) => Events::IN | Events::OUT,
+            Object::Inode | Object::Memory(_) | Object::Text(_) => Events::IN | Events::OUT,
             Object::Path => Events::NVAL,
         }
     }
@@ -293,7 +308,7 @@ impl File {
         match &self.object {
             Object::Pipe(pipe, ends) => pipe.queues(*ends, interest, visit),
             Object::Tty(tty) => tty.queues(interest, visit),
-            Object::Inode | Object::Memory(_) | Object::Path => {}
+            Object::Inode | Object::Memory(_) | Object::Text(_) | Object::Path => {}
         }
     }
 

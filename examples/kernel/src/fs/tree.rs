@@ -28,7 +28,7 @@ pub use super::walk::Follow;
 pub struct Tree {
     root: Arc<Inode>,
     volume: Arc<Volume>,
-    pub(super) mounts: Mutex<Vec<Mount>>,
+    pub(super) mounts: Arc<Mutex<Vec<Mount>>>,
     devices: AtomicU32,
     terminals: Mutex<Vec<(DeviceNumber, Arc<Tty>)>>,
 }
@@ -66,7 +66,7 @@ impl Tree {
         Ok(Self {
             root,
             volume,
-            mounts: Mutex::new(Vec::new()),
+            mounts: Arc::default(),
             devices: AtomicU32::new(2),
             terminals: Mutex::new(Vec::new()),
         })
@@ -138,7 +138,7 @@ impl Tree {
                 named = place;
             }
             let Node::Directory(names) = &parent.node else { return Err(Errno::ENOENT) };
-            let name = names.name_of(&named).ok_or(Errno::ENOENT)?;
+            let name = names.name_of(&parent, &named).ok_or(Errno::ENOENT)?;
             if path.len() + name.len() + 1 >= PATH_MAX {
                 return Err(Errno::ENAMETOOLONG);
             }
@@ -241,6 +241,8 @@ impl Tree {
             Node::Symlink(_) => return Err(Errno::ELOOP),
             Node::Block(_) => return Err(Errno::ENXIO),
             Node::Regular(_) | Node::Directory(_) => Object::Inode,
+            Node::Text(_) if flags.writes() => return Err(Errno::EACCES),
+            Node::Text(_) => Object::Text(Mutex::new(Vec::new())),
             Node::Character(device) => match Memory::of(*device) {
                 Some(memory) => Object::Memory(memory),
                 None => Object::Tty(self.terminal(subject.job, *device, flags)?),
@@ -479,6 +481,9 @@ impl<'w> Place<'w> {
     /// Makes a new inode here.
     fn create(&self, subject: &Subject, node: Node, permissions: u16) -> Result<Arc<Inode>> {
         let directory = &self.walk.directory;
+        if matches!(&directory.node, Node::Directory(names) if names.is_live()) {
+            return Err(Errno::ENOENT);
+        }
         directory.check(subject, WRITE | SEARCH)?;
         let gid = if directory.permissions() & S_ISGID != 0 { directory.gid() } else { subject.gid };
         let inode = Inode::new(directory.volume(), node, permissions, subject.uid, gid)?;
@@ -499,6 +504,9 @@ impl<'w> Place<'w> {
 /// Whether who asks may take an inode out of a directory.
 pub(super) fn check_delete(subject: &Subject, directory: &Inode, inode: &Inode) -> Result<()> {
     directory.check(subject, WRITE | SEARCH)?;
+    if matches!(&directory.node, Node::Directory(names) if names.is_live()) {
+        return Err(Errno::EPERM);
+    }
     let sticky = directory.permissions() & S_ISVTX != 0;
     if sticky && subject.uid != 0 && subject.uid != inode.uid() && subject.uid != directory.uid() {
         return Err(Errno::EPERM);
