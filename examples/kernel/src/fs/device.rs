@@ -13,6 +13,10 @@ pub struct DeviceNumber {
 }
 
 impl DeviceNumber {
+    /// `/dev/tty`: whatever terminal the caller's session has.
+    pub const OWN_TERMINAL: Self = Self { major: 5, minor: 0 };
+    pub const CONSOLE: Self = Self { major: 5, minor: 1 };
+
     /// As system calls encode it: the minor number's low eight bits, twelve of the major, the others of the minor.
     pub const fn from_u32(encoded: u32) -> Self {
         Self { major: ((encoded >> 8) & 0xfff) as u16, minor: (encoded & 0xff) | ((encoded >> 12) & 0xfff00) }

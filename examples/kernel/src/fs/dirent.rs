@@ -4,6 +4,7 @@ use super::data::Sink;
 use super::directory::FIRST;
 use super::file::File;
 use super::inode::Inode;
+use super::live::Entry;
 use super::stat::NAME_MAX;
 use crate::errno::{Errno, Result};
 use alloc::sync::Arc;
@@ -88,9 +89,9 @@ impl File {
                     let parent = directory.parent().unwrap_or_else(|| inode.clone());
                     (FIRST, layout.encode(parent.number(), FIRST, directory_type(inode), b"..")?)
                 }
-                _ => match directory.next(offset) {
-                    Some((age, name, inode)) => {
-                        (age + 1, layout.encode(inode.number(), age + 1, directory_type(&inode), &name)?)
+                _ => match directory.next(inode, offset)? {
+                    Some(Entry { place, name, inode }) => {
+                        (place + 1, layout.encode(inode.number(), place + 1, directory_type(&inode), &name)?)
                     }
                     None => break,
                 },

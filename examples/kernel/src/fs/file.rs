@@ -5,14 +5,18 @@ use super::device::{DeviceNumber, Memory};
 use super::directory::Directory;
 use super::flags::OpenFlags;
 use super::inode::{Inode, Node};
+use super::live::Writer;
 use super::pages::MAX_SIZE;
 use super::pipe::{Ends, PIPE_BUF, Pipe};
 use super::poll::Events;
 use super::stat::{S_IFIFO, Stat};
+use super::tty::ioctl::{self, FIONBIO, FIONREAD};
+use super::tty::{Job, Tty};
 use super::volume::Volume;
 use crate::errno::{Errno, Result};
 use crate::wait::WaitQueue;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 use spin::Mutex;
 
@@ -36,6 +40,9 @@ pub(super) enum Object {
     Inode,
     Memory(Memory),
     Pipe(Arc<Pipe>, Ends),
+    Tty(Arc<Tty>),
+    /// What its inode tells, as it was when last read from the start.
+    Text(Mutex<Vec<u8>>),
     /// Opened with `O_PATH`: neither read nor written.
     Path,
 }
@@ -131,7 +138,9 @@ impl File {
         match &self.object {
             Object::Memory(memory) => memory.read(count, sink),
             Object::Pipe(pipe, _) => pipe.read(count, sink),
-            Object::Inode => {
+            Object::Tty(tty) if self.is_nonblocking() => tty.read_nonblocking(count, sink),
+            Object::Tty(tty) => tty.read(count, sink),
+            Object::Inode | Object::Text(_) => {
                 let mut offset = self.offset.lock();
                 let done = self.read_inode(*offset, count, sink)?;
                 *offset += done as u64;
@@ -151,6 +160,7 @@ impl File {
         match &self.object {
             Object::Memory(memory) => memory.write(count, source),
             Object::Pipe(pipe, _) => pipe.write(count, source),
+            Object::Tty(tty) => tty.write(count, source),
             Object::Inode => {
                 let mut offset = self.offset.lock();
                 let end = self.flags().contains(OpenFlags::APPEND).then(|| self.size());
@@ -159,7 +169,7 @@ impl File {
                 *offset = place + done as u64;
                 Ok(done)
             }
-            Object::Path => Err(Errno::EBADF),
+            Object::Text(_) | Object::Path => Err(Errno::EBADF),
         }
     }
 
@@ -167,9 +177,9 @@ impl File {
     pub fn read_at(&self, offset: u64, count: usize, sink: &mut dyn Sink) -> Result<usize> {
         self.check_reads()?;
         match &self.object {
-            Object::Inode => self.read_inode(offset, count, sink),
+            Object::Inode | Object::Text(_) => self.read_inode(offset, count, sink),
             Object::Memory(memory) => memory.read(count, sink),
-            Object::Pipe(..) => Err(Errno::ESPIPE),
+            Object::Pipe(..) | Object::Tty(_) => Err(Errno::ESPIPE),
             Object::Path => Err(Errno::EBADF),
         }
     }
@@ -183,8 +193,8 @@ impl File {
             }
             Object::Inode => self.write_inode(offset, count, source),
             Object::Memory(memory) => memory.write(count, source),
-            Object::Pipe(..) => Err(Errno::ESPIPE),
-            Object::Path => Err(Errno::EBADF),
+            Object::Pipe(..) | Object::Tty(_) => Err(Errno::ESPIPE),
+            Object::Text(_) | Object::Path => Err(Errno::EBADF),
         }
     }
 
@@ -196,6 +206,17 @@ impl File {
                     inode.touch_read();
                 }
                 Ok(done)
+            }
+            Some(Node::Text(text)) => {
+                let Object::Text(kept) = &self.object else { return Err(Errno::EINVAL) };
+                if offset == 0 {
+                    let new = Writer::all(&**text)?;
+                    *kept.lock() = new;
+                }
+                let kept = kept.lock();
+                let rest =
+                    usize::try_from(offset).ok().and_then(|offset| kept.get(offset..)).unwrap_or_default();
+                sink.put(rest.get(..count).unwrap_or(rest))
             }
             Some(Node::Directory(_)) => Err(Errno::EISDIR),
             _ => Err(Errno::EINVAL),
@@ -219,11 +240,11 @@ impl File {
 
     pub fn seek(&self, offset: i64, whence: Whence) -> Result<u64> {
         match self.object {
-            Object::Pipe(..) => return Err(Errno::ESPIPE),
+            Object::Pipe(..) | Object::Tty(_) => return Err(Errno::ESPIPE),
             Object::Path => return Err(Errno::EBADF),
             // As Linux: there is one place, wherever one goes.
             Object::Memory(Memory::Null | Memory::Zero | Memory::Full) => return Ok(0),
-            Object::Memory(_) | Object::Inode => {}
+            Object::Memory(_) | Object::Inode | Object::Text(_) => {}
         }
         let mut place = self.offset.lock();
         let start = match whence {
@@ -248,9 +269,9 @@ impl File {
     /// `fsync`: what is in memory is as safe as it will be.
     pub fn sync(&self) -> Result<()> {
         match self.object {
-            Object::Inode => Ok(()),
+            Object::Inode | Object::Text(_) => Ok(()),
             Object::Path => Err(Errno::EBADF),
-            Object::Memory(_) | Object::Pipe(..) => Err(Errno::EINVAL),
+            Object::Memory(_) | Object::Pipe(..) | Object::Tty(_) => Err(Errno::EINVAL),
         }
     }
 
@@ -276,15 +297,18 @@ impl File {
     pub fn poll(&self) -> Events {
         match &self.object {
             Object::Pipe(pipe, ends) => pipe.poll(*ends),
-            Object::Inode | Object::Memory(_) => Events::IN | Events::OUT,
+            Object::Tty(tty) => tty.poll(),
+            Object::Inode | Object::Memory(_) | Object::Text(_) => Events::IN | Events::OUT,
             Object::Path => Events::NVAL,
         }
     }
 
     /// Shows the queues that are woken when one of these events may have come.
     pub fn queues(&self, interest: Events, visit: &mut dyn FnMut(&WaitQueue)) {
-        if let Object::Pipe(pipe, ends) = &self.object {
-            pipe.queues(*ends, interest, visit);
+        match &self.object {
+            Object::Pipe(pipe, ends) => pipe.queues(*ends, interest, visit),
+            Object::Tty(tty) => tty.queues(interest, visit),
+            Object::Inode | Object::Memory(_) | Object::Text(_) | Object::Path => {}
         }
     }
 
@@ -297,8 +321,42 @@ impl File {
         }
     }
 
-    /// How many bytes wait in a pipe: `FIONREAD`.
-    pub fn waiting_bytes(&self) -> Result<usize> {
+    /// The terminal it is.
+    pub fn terminal(&self) -> Option<&Arc<Tty>> {
+        match &self.object {
+            Object::Tty(tty) => Some(tty),
+            _ => None,
+        }
+    }
+
+    /// `ioctl`, as [`Tty::ioctl`]; of files that are no terminals, what they know.
+    pub fn ioctl(
+        &self,
+        job: Job,
+        request: u32,
+        argument: u32,
+        source: &mut dyn Source,
+        sink: &mut dyn Sink,
+    ) -> Result<u32> {
+        match (&self.object, request) {
+            (Object::Path, _) => Err(Errno::EBADF),
+            (_, FIONBIO) => {
+                let on = u32::from_le_bytes(ioctl::get(source)?) != 0;
+                let mut flags = self.flags();
+                flags.set(OpenFlags::NONBLOCK, on);
+                self.set_flags(flags);
+                Ok(0)
+            }
+            (Object::Tty(tty), _) => tty.ioctl(job, request, argument, source, sink),
+            (_, FIONREAD) => {
+                let waiting = u32::try_from(self.waiting()?).unwrap_or(u32::MAX);
+                ioctl::put(sink, &waiting.to_le_bytes())
+            }
+            _ => Err(Errno::ENOTTY),
+        }
+    }
+
+    fn waiting(&self) -> Result<usize> {
         match (&self.object, self.node()) {
             (Object::Pipe(pipe, _), _) => Ok(pipe.len()),
             (Object::Inode, Some(Node::Regular(_))) => {

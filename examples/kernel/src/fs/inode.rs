@@ -3,12 +3,14 @@
 use super::clock::{Time, now};
 use super::device::DeviceNumber;
 use super::directory::Directory;
+use super::live::Text;
 use super::pages::{PAGE_SIZE, Pages};
 use super::pipe::Fifo;
 use super::stat::{S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IXANY, Stat};
 use super::subject::Subject;
 use super::volume::Volume;
 use crate::errno::{Errno, Result};
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt::{self, Debug, Formatter};
 use spin::Mutex;
@@ -32,6 +34,7 @@ pub(super) enum Node {
     Character(DeviceNumber),
     Block(DeviceNumber),
     Fifo(Fifo),
+    Text(Box<dyn Text>),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -70,7 +73,20 @@ impl Inode {
         uid: u32,
         gid: u32,
     ) -> Result<Arc<Self>> {
+        Self::with_number(volume, volume.next_number(), node, permissions, uid, gid)
+    }
+
+    /// As [`new`](Self::new), with a number that the volume does not give.
+    pub(super) fn with_number(
+        volume: &Arc<Volume>,
+        number: u32,
+        node: Node,
+        permissions: u16,
+        uid: u32,
+        gid: u32,
+    ) -> Result<Arc<Self>> {
         volume.budget().take(INODE_COST + node.text_cost())?;
+        volume.count();
         let now = now();
         let meta = Meta {
             permissions: permissions & 0o7777,
@@ -81,7 +97,7 @@ impl Inode {
             modified: now,
             changed: now,
         };
-        Ok(Arc::new(Self { number: volume.number(), volume: volume.clone(), node, meta: Mutex::new(meta) }))
+        Ok(Arc::new(Self { number, volume: volume.clone(), node, meta: Mutex::new(meta) }))
     }
 
     pub fn number(&self) -> u32 {
@@ -95,7 +111,7 @@ impl Inode {
     /// The type, as in the mode.
     pub fn kind(&self) -> u16 {
         match self.node {
-            Node::Regular(_) => S_IFREG,
+            Node::Regular(_) | Node::Text(_) => S_IFREG,
             Node::Directory(_) => S_IFDIR,
             Node::Symlink(_) => S_IFLNK,
             Node::Character(_) => S_IFCHR,
@@ -109,7 +125,7 @@ impl Inode {
     }
 
     pub fn is_regular(&self) -> bool {
-        self.kind() == S_IFREG
+        matches!(self.node, Node::Regular(_))
     }
 
     /// What a symbolic link says.
@@ -125,7 +141,7 @@ impl Inode {
             Node::Regular(pages) => pages.lock().size(),
             Node::Directory(directory) => directory.size(),
             Node::Symlink(text) => text.len() as u64,
-            Node::Character(_) | Node::Block(_) | Node::Fifo(_) => 0,
+            Node::Character(_) | Node::Block(_) | Node::Fifo(_) | Node::Text(_) => 0,
         }
     }
 

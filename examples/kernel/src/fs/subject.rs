@@ -1,6 +1,7 @@
 //! Who asks: what a process brings to every call that names a file.
 
 use super::inode::Inode;
+use super::tty::Job;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -14,12 +15,22 @@ pub struct Subject {
     pub uid: u32,
     pub gid: u32,
     pub groups: Vec<u32>,
+    /// What it is to terminals.
+    pub job: Job,
 }
 
 impl Subject {
     /// The superuser in a root directory.
     pub fn new(root: Arc<Inode>) -> Self {
-        Self { directory: root.clone(), root, umask: 0o022, uid: 0, gid: 0, groups: Vec::new() }
+        Self {
+            directory: root.clone(),
+            root,
+            umask: 0o022,
+            uid: 0,
+            gid: 0,
+            groups: Vec::new(),
+            job: Job::default(),
+        }
     }
 
     pub(super) fn is_in(&self, group: u32) -> bool {

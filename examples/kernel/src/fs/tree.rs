@@ -12,6 +12,7 @@ use super::pages::Pages;
 use super::pipe::{Ends, Fifo};
 use super::stat::{S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_IFREG, S_ISGID, S_ISVTX, StatFs};
 use super::subject::Subject;
+use super::tty::{Job, Tty};
 use super::volume::Volume;
 use super::walk::{Last, PATH_MAX, Walk, above};
 use crate::errno::{Errno, Result};
@@ -27,8 +28,9 @@ pub use super::walk::Follow;
 pub struct Tree {
     root: Arc<Inode>,
     volume: Arc<Volume>,
-    pub(super) mounts: Mutex<Vec<Mount>>,
+    pub(super) mounts: Arc<Mutex<Vec<Mount>>>,
     devices: AtomicU32,
+    terminals: Mutex<Vec<(DeviceNumber, Arc<Tty>)>>,
 }
 
 /// What becomes of a time.
@@ -61,7 +63,13 @@ impl Tree {
         let root = Inode::new(&volume, Node::Directory(Directory::new(None)), 0o755, 0, 0)?;
         root.add_link();
         root.add_link();
-        Ok(Self { root, volume, mounts: Mutex::new(Vec::new()), devices: AtomicU32::new(2) })
+        Ok(Self {
+            root,
+            volume,
+            mounts: Arc::default(),
+            devices: AtomicU32::new(2),
+            terminals: Mutex::new(Vec::new()),
+        })
     }
 
     pub(super) fn volume(&self) -> &Arc<Volume> {
@@ -130,7 +138,7 @@ impl Tree {
                 named = place;
             }
             let Node::Directory(names) = &parent.node else { return Err(Errno::ENOENT) };
-            let name = names.name_of(&named).ok_or(Errno::ENOENT)?;
+            let name = names.name_of(&parent, &named).ok_or(Errno::ENOENT)?;
             if path.len() + name.len() + 1 >= PATH_MAX {
                 return Err(Errno::ENAMETOOLONG);
             }
@@ -233,7 +241,12 @@ impl Tree {
             Node::Symlink(_) => return Err(Errno::ELOOP),
             Node::Block(_) => return Err(Errno::ENXIO),
             Node::Regular(_) | Node::Directory(_) => Object::Inode,
-            Node::Character(device) => Object::Memory(Memory::of(*device).ok_or(Errno::ENXIO)?),
+            Node::Text(_) if flags.writes() => return Err(Errno::EACCES),
+            Node::Text(_) => Object::Text(Mutex::new(Vec::new())),
+            Node::Character(device) => match Memory::of(*device) {
+                Some(memory) => Object::Memory(memory),
+                None => Object::Tty(self.terminal(subject.job, *device, flags)?),
+            },
             Node::Fifo(fifo) => {
                 let ends = Ends { reads: flags.reads(), writes: flags.writes() };
                 let pipe = fifo.open(inode.volume().budget())?;
@@ -250,6 +263,28 @@ impl Tree {
             inode.truncate(0)?;
         }
         File::new(object, Some(inode), flags)
+    }
+
+    /// Says which terminal a device is.
+    pub fn add_terminal(&self, device: DeviceNumber, terminal: Arc<Tty>) {
+        self.terminals.lock().push((device, terminal));
+    }
+
+    /// The terminal of a device, or of the caller's session if that is what is opened. A leader of a session that
+    /// has none gets it.
+    fn terminal(&self, job: Job, device: DeviceNumber, flags: OpenFlags) -> Result<Arc<Tty>> {
+        let terminals = self.terminals.lock();
+        let own =
+            terminals.iter().find(|(_, terminal)| job.session != 0 && terminal.session() == job.session);
+        if device == DeviceNumber::OWN_TERMINAL {
+            return own.map(|(_, terminal)| terminal.clone()).ok_or(Errno::ENXIO);
+        }
+        let (_, terminal) = terminals.iter().find(|(other, _)| *other == device).ok_or(Errno::ENXIO)?;
+        if own.is_none() && !flags.contains(OpenFlags::NOCTTY) && job.session != 0 {
+            // That another session has it, or the caller leads none, is no reason not to open it.
+            let _ = terminal.acquire(job);
+        }
+        Ok(terminal.clone())
     }
 
     pub fn make_directory(
@@ -446,6 +481,9 @@ impl<'w> Place<'w> {
     /// Makes a new inode here.
     fn create(&self, subject: &Subject, node: Node, permissions: u16) -> Result<Arc<Inode>> {
         let directory = &self.walk.directory;
+        if matches!(&directory.node, Node::Directory(names) if names.is_live()) {
+            return Err(Errno::ENOENT);
+        }
         directory.check(subject, WRITE | SEARCH)?;
         let gid = if directory.permissions() & S_ISGID != 0 { directory.gid() } else { subject.gid };
         let inode = Inode::new(directory.volume(), node, permissions, subject.uid, gid)?;
@@ -466,6 +504,9 @@ impl<'w> Place<'w> {
 /// Whether who asks may take an inode out of a directory.
 pub(super) fn check_delete(subject: &Subject, directory: &Inode, inode: &Inode) -> Result<()> {
     directory.check(subject, WRITE | SEARCH)?;
+    if matches!(&directory.node, Node::Directory(names) if names.is_live()) {
+        return Err(Errno::EPERM);
+    }
     let sticky = directory.permissions() & S_ISVTX != 0;
     if sticky && subject.uid != 0 && subject.uid != inode.uid() && subject.uid != directory.uid() {
         return Err(Errno::EPERM);

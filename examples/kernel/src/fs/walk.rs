@@ -209,7 +209,7 @@ pub enum Follow {
 /// What a directory has under a name, or what is mounted there.
 pub(super) fn lookup(directory: &Arc<Inode>, name: &[u8]) -> Result<Option<Arc<Inode>>> {
     match &directory.node {
-        Node::Directory(names) => Ok(names.get(name).map(cross)),
+        Node::Directory(names) => Ok(names.get(directory, name)?.map(cross)),
         _ => Err(Errno::ENOTDIR),
     }
 }
