@@ -4,6 +4,8 @@
 //! | program | what it does |
 //! |---|---|
 //! | `init` | runs a command or a shell, reaps, and switches the machine off with the command's status |
+//! | `sh` | a small shell |
+//! | `tools` | `cat`, `echo`, `ls`, `ps` and a few more, by the name it is called with |
 //! | `hbench` | what a kernel's operations cost, one line a row |
 //! | `nothing` | ends, with status 0: the program that `hbench` executes |
 //!
@@ -15,16 +17,20 @@
 
 extern crate alloc;
 
+pub mod directory;
 #[cfg(target_os = "none")]
 pub mod hbench;
 #[cfg(target_os = "none")]
 pub mod init;
 #[cfg(target_os = "none")]
 pub mod nothing;
+pub mod shell;
 pub mod statistics;
 #[cfg(target_os = "none")]
 #[allow(unsafe_code)]
 pub mod sys;
+#[cfg(target_os = "none")]
+pub mod tools;
 
 /// Makes `main`, a `fn(Arguments) -> i32`, the program that a file of `src/bin` is.
 #[macro_export]
