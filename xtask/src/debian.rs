@@ -30,6 +30,15 @@ pub fn package(package: &str) -> Result<PathBuf> {
     Ok(directory)
 }
 
+/// What `package` stands for, as a name without a version does for the newest: its first dependency.
+pub fn dependency(package: &str) -> Result<String> {
+    let apt = Apt::prepare()?;
+    let shown = read(apt.tool("apt-cache").args(["show", "--no-all-versions", package]))?;
+    let dependencies = shown.lines().find_map(|line| line.strip_prefix("Depends: "));
+    let first = dependencies.and_then(|names| names.split([' ', ',']).next());
+    Ok(first.with_context(|| format!("{package} depends on nothing"))?.to_owned())
+}
+
 fn fetch(package: &str, directory: &Path) -> Result<()> {
     println!("xtask: fetching Debian's {package} for i386 into {}", directory.display());
     let apt = Apt::prepare()?;

@@ -7,8 +7,10 @@ mod bench;
 mod debian;
 mod disassembly;
 mod ending;
+mod hbench;
 mod kernel;
 mod kernels;
+mod linux;
 mod model;
 mod mutants;
 mod mutations;
@@ -49,6 +51,9 @@ cargo xtask COMMAND
   userland [--add FILE]...
                      builds the programs of examples/userland and packs them with Debian's busybox
                      into target/userland/root.cpio, the root directory of a kernel that runs them
+  hbench [--on SYSTEM]
+                     what a kernel's operations cost, in instructions: on linux (Debian's for i386,
+                     which it fetches), unchecked, kernel, or all, the default
   run [OPTION]... [-- QEMU-ARGUMENT]...
                      boots an example kernel in QEMU and ends with its status; Ctrl-A X leaves
     --example NAME     which of examples/*, if there are several
@@ -127,6 +132,7 @@ fn command() -> Result<ExitCode> {
         "bench" => bench::bench()?,
         "kernels" => kernels::kernels(name(&mut arguments)?.as_deref())?,
         "run" => return run::run(&run::Options::parse(&mut arguments, &below_root)?),
+        "hbench" => hbench::hbench(&systems(&mut arguments)?)?,
         "userland" => {
             let added = added(&mut arguments, &below_root)?;
             println!("{}", userland::root(&SourceToolchain::find()?, &added)?.display());
@@ -135,6 +141,23 @@ fn command() -> Result<ExitCode> {
         other => bail!("no command `{other}`: see `cargo xtask help`"),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What follows `--on`, all of it if nothing does.
+fn systems(arguments: &mut lexopt::Parser) -> Result<Vec<hbench::System>> {
+    let mut systems = hbench::System::ALL.to_vec();
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Long("on") => {
+                systems = match arguments.value()?.string()?.as_str() {
+                    "all" => hbench::System::ALL.to_vec(),
+                    name => vec![name.parse()?],
+                }
+            }
+            _ => return Err(argument.unexpected().into()),
+        }
+    }
+    Ok(systems)
 }
 
 /// Files after `--add`, relative to `directory`.

@@ -5,7 +5,7 @@
 //!
 //! * `/init` and the other programs of `examples/userland` in `/userland`,
 //! * `/bin/busybox`, and a symbolic link in `/bin` for each of its applets,
-//! * a link in `/bin` for each program that busybox does not replace,
+//! * a link in `/bin` for each program, and for what `tools` can do, where busybox has none of that name,
 //! * `/dev` with the devices that programs expect, and the empty directories `/proc`, `/sys`, `/tmp`, `/root`, `/etc`,
 //! * what was added, each file in the root directory, as a program.
 
@@ -24,6 +24,9 @@ use crate::toolchain::{SourceToolchain, executables};
 
 const PACKAGE: &str = "userland";
 const ARTIFACTS: &str = "target/userland";
+/// What `tools` does, by the name it is called with.
+const TOOLS: [&str; 11] =
+    ["cat", "echo", "false", "kill", "ls", "mkdir", "mount", "ps", "rm", "sleep", "true"];
 /// Character devices: name, permissions, major and minor number, as Linux numbers them.
 const DEVICES: [(&str, u32, u32, u32); 8] = [
     ("console", 0o600, 5, 1),
@@ -112,6 +115,9 @@ pub fn root(toolchain: &SourceToolchain, added: &[PathBuf]) -> Result<PathBuf> {
         }
         add(&format!("userland/{name}"), node);
         add(&format!("bin/{name}"), Node::Link(format!("../userland/{name}")));
+    }
+    for name in TOOLS {
+        add(&format!("bin/{name}"), Node::Link("../userland/tools".to_owned()));
     }
     if let Some(busybox) = busybox() {
         for name in &busybox.applets {

@@ -4,7 +4,10 @@
 //! | program | what it does |
 //! |---|---|
 //! | `init` | runs a command or a shell, reaps, and switches the machine off with the command's status |
-//! | `nothing` | ends, with status 0 |
+//! | `sh` | a small shell |
+//! | `tools` | `cat`, `echo`, `ls`, `ps` and a few more, by the name it is called with |
+//! | `hbench` | what a kernel's operations cost, one line a row |
+//! | `nothing` | ends, with status 0: the program that `hbench` executes |
 //!
 //! [`sys`] holds what is unsafe: the system calls and the entry of a program. Each program is a module here, and a
 //! line in `src/bin`. On a host only what makes no system call is built, with its tests.
@@ -14,13 +17,20 @@
 
 extern crate alloc;
 
+pub mod directory;
+#[cfg(target_os = "none")]
+pub mod hbench;
 #[cfg(target_os = "none")]
 pub mod init;
 #[cfg(target_os = "none")]
 pub mod nothing;
+pub mod shell;
+pub mod statistics;
 #[cfg(target_os = "none")]
 #[allow(unsafe_code)]
 pub mod sys;
+#[cfg(target_os = "none")]
+pub mod tools;
 
 /// Makes `main`, a `fn(Arguments) -> i32`, the program that a file of `src/bin` is.
 #[macro_export]

@@ -8,7 +8,6 @@ use core::fmt::{self, Display, Formatter};
 pub struct Errno(pub i32);
 
 /// Named as Linux names them.
-#[allow(missing_docs)]
 impl Errno {
     pub const NOENT: Self = Self(2);
     pub const INTR: Self = Self(4);

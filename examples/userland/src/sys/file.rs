@@ -23,6 +23,7 @@ const FCNTL64: usize = 221;
 
 const DUPLICATE_FROM: usize = 0;
 const SET_CONTROLLING: usize = 0x540e;
+const GET_SETTINGS: usize = 0x5401;
 
 /// An open file, by its number. It stays open until it is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,6 +50,8 @@ pub mod mode {
     pub const TRUNCATE: usize = 0o1000;
     /// Written at its end.
     pub const APPEND: usize = 0o2000;
+    /// Only if it is a directory.
+    pub const DIRECTORY: usize = 0o20_0000;
 }
 
 impl File {
@@ -107,6 +110,13 @@ impl File {
     pub fn control(self) -> Result<()> {
         // SAFETY: no memory of ours is concerned.
         unsafe { call3(IOCTL, [self.0 as usize, SET_CONTROLLING, 0]) }.map(drop)
+    }
+
+    /// Whether it is a terminal.
+    pub fn is_terminal(self) -> bool {
+        let mut settings = [0_u32; 16];
+        // SAFETY: the kernel writes a structure of 36 bytes.
+        unsafe { call3(IOCTL, [self.0 as usize, GET_SETTINGS, settings.as_mut_ptr().addr()]) }.is_ok()
     }
 
     /// Reads entries of a directory as `struct linux_dirent64`, and says how many bytes. None is the end.

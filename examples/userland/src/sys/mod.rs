@@ -8,6 +8,7 @@ mod memory;
 mod poll;
 mod process;
 mod signal;
+mod status;
 mod time;
 
 pub use call::{Errno, Result, hostile};
@@ -17,4 +18,5 @@ pub use memory::*;
 pub use poll::*;
 pub use process::*;
 pub use signal::*;
+pub use status::*;
 pub use time::*;

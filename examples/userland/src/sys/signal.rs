@@ -7,7 +7,7 @@ use super::process::Pid;
 
 const KILL: usize = 37;
 const RT_SIGACTION: usize = 174;
-const RT_SIGRETURN: usize = 173;
+const SIGRETURN: usize = 119;
 const ALARM: usize = 27;
 /// The kernel returns from a handler to `restorer`.
 const RESTORER: usize = 0x0400_0000;
@@ -49,7 +49,8 @@ unsafe extern "C" {
     fn userland_restore();
 }
 
-global_asm!("userland_restore:", "mov eax, {number}", "int 0x80", "ud2", number = const RT_SIGRETURN);
+// A handler without SA_SIGINFO leaves the number of the signal on the stack, below what the kernel saved.
+global_asm!(".globl userland_restore", "userland_restore:", "pop eax", "mov eax, {number}", "int 0x80", "ud2", number = const SIGRETURN);
 
 /// Says what happens when `signal` comes.
 #[inline(always)]
