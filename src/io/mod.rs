@@ -7,7 +7,8 @@
 //! [`Port`] made from it need no check at all.
 //!
 //! What every kernel needs of the rest has a name: [`delay`](Io::delay), [`reset`](Io::reset),
-//! [`power_off`](Io::power_off), [`cmos`](Io::cmos), the [keyboard](Io::keyboard), and the [bus](pci).
+//! [`power_off`](Io::power_off), [`cmos`](Io::cmos), [`sound`](Io::sound), the [keyboard](Io::keyboard), and the
+//! [bus](pci).
 //!
 //! | question | answered in |
 //! |---|---|
@@ -30,6 +31,7 @@ mod ports;
 mod register;
 #[cfg(feature = "log")]
 mod serial_log;
+mod speaker;
 #[cfg(feature = "uart")]
 mod uart;
 pub(crate) mod window;
