@@ -62,7 +62,7 @@ impl<'s, M: Machine> MmioRegion<'s, M> {
     /// Maps `pages` of the window for devices to the frames from that of `bus` on.
     ///
     /// `pages` were taken just now, for frames that hold all of the `length` bytes from `bus` on; these are no RAM, and
-    /// whoever writes them makes no device reach RAM. `bus` is a multiple of 4, and of `length` if that is below 4.
+    /// whoever writes them makes no device reach RAM. `bus` and `length` are multiples of 4.
     pub(super) fn new(sva: &'s Sva<M>, pages: PageRange, bus: PhysAddr, length: u32) -> Self {
         let frames = FrameRange::new(bus.containing(), pages.count()).unwrap_or(FrameRange::EMPTY);
         for (page, frame) in pages.iter().zip(frames.iter()) {
@@ -89,7 +89,7 @@ impl<'s, M: Machine> MmioRegion<'s, M> {
     ///
     /// # Checks
     ///
-    /// The offset, against the last at which such a register fits, so nothing wraps. Attack P8.
+    /// The offset alone, so nothing wraps: a region is a multiple of any register long. Attack P8.
     #[inline(always)]
     pub fn read<W: Register>(&self, offset: u32) -> Result<W, Violation> {
         self.register(offset).map(Mmio::read)
@@ -168,9 +168,8 @@ impl<'s, M: Machine> MmioRegion<'s, M> {
     /// As [`read`](Self::read), once; it borrows the region, which nobody can release meanwhile.
     #[inline(always)]
     pub fn register<W: Register>(&self, offset: u32) -> Result<Mmio<'_, M, W>, Violation> {
-        // A region is never shorter than a register.
-        let last = self.length.wrapping_sub(W::BYTES);
-        if !cfg!(sva_os_unchecked) && (offset > last || offset & W::BYTES.wrapping_sub(1) != 0) {
+        // The length is a multiple of any register's width: one that begins inside at such a multiple ends inside.
+        if !cfg!(sva_os_unchecked) && (offset >= self.length || offset & W::BYTES.wrapping_sub(1) != 0) {
             return outside(self.sva, offset);
         }
         Ok(self.unchecked(offset))

@@ -12,7 +12,8 @@ struct Table {
     last: u32,
 }
 
-static TABLE: Mutex<Table> = Mutex::new(Table { processes: BTreeMap::new(), tasks: BTreeMap::new(), last: 0 });
+static TABLE: Mutex<Table> =
+    Mutex::new(Table { processes: BTreeMap::new(), tasks: BTreeMap::new(), last: 0 });
 
 /// Numbers are below this, as Linux's are by default.
 const END: u32 = 32_768;
