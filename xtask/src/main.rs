@@ -4,6 +4,7 @@
 
 mod bench;
 mod disassembly;
+mod drivers;
 mod ending;
 mod kernel;
 mod kernels;

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use lexopt::Arg::{Long, Value};
 use lexopt::{Parser, ValueExt};
 
+use crate::drivers;
 use crate::ending::Ending;
 use crate::kernel::{Checks, Kernel, Mode, Profile, names};
 use crate::qemu::Boot;
@@ -94,7 +95,10 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         checks: options.checks,
     };
     let qemu = setup::qemu()?;
-    let boot = Boot { kernel: kernel.build(&SourceToolchain::find()?)?, ..options.boot.clone() };
+    let mut boot = Boot { kernel: kernel.build(&SourceToolchain::find()?)?, ..options.boot.clone() };
+    if kernel.directory.ends_with("drivers") {
+        drivers::show(&mut boot)?;
+    }
     let outcome = boot.interactive(&qemu)?;
     eprint!("{}", outcome.warnings());
     match outcome.ending {
