@@ -25,7 +25,7 @@ type Checksum<'c> = Digest<'c, u32, Table<1>>;
 /// How long the disk is waited for.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// How many blocks one volume's files may take to be walked.
-const MOST_BLOCKS: u32 = 4_000;
+const MOST_BLOCKS: u32 = 2_000;
 /// Of a directory, how many entries are looked at.
 const MOST_ENTRIES: usize = 32;
 /// What is copied on each volume, complemented.
