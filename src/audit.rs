@@ -266,7 +266,10 @@ impl<M: Machine> Sva<M> {
             Some(Kind::KernelTable)
         } else if self.half.threads.idle().contains(frame) {
             Some(Kind::Stack)
-        } else if self.frames.lies_in(frame) || self.clock.lies_in(frame) || self.half.threads.lies_in(frame)
+        } else if self.frames.lies_in(frame)
+            || self.clock.lies_in(frame)
+            || self.half.threads.lies_in(frame)
+            || self.half.devices.lies_in(frame)
         {
             Some(Kind::Monitor)
         } else {
@@ -307,6 +310,13 @@ impl<M: Machine> Sva<M> {
             }
             summary.user_entries = summary.user_entries.saturating_add(1);
             let expected = match entry {
+                Entry::Leaf(leaf) if leaf.is_device() => {
+                    summary.user_leaves = summary.user_leaves.saturating_add(1);
+                    if !self.half.devices.is_lent(&self.machine, leaf.frame()) {
+                        return Err(Finding::Target(frame, index));
+                    }
+                    M::Mode::device_leaf(leaf.frame(), Half::User)
+                }
                 Entry::Leaf(leaf) => {
                     summary.user_leaves = summary.user_leaves.saturating_add(1);
                     if self.word(leaf.frame()).kind() != Kind::UserData {

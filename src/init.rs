@@ -43,6 +43,8 @@ pub(crate) struct Plan<'a> {
     /// The thread table, and the stacks of the idle threads.
     threads: FrameRange,
     idle: FrameRange,
+    /// What is claimed of devices.
+    devices: FrameRange,
     cpus: u32,
 }
 
@@ -61,8 +63,8 @@ impl<'a> Plan<'a> {
         let half = KernelHalf::new(layout)?;
         let frames = map.end().min(layout.direct_map.frames.end());
         let none = FrameRange::EMPTY;
-        let (table, clock, threads, idle) = (none, Frame::ZERO, none, none);
-        let mut plan = Self { layout, map, half, frames, table, clock, threads, idle, cpus };
+        let (table, clock, threads, idle, devices) = (none, Frame::ZERO, none, none, none);
+        let mut plan = Self { layout, map, half, frames, table, clock, threads, idle, devices, cpus };
         plan.check_parts()?;
         plan.carve::<P>()?;
         Ok(plan)
@@ -119,7 +121,8 @@ impl<'a> Plan<'a> {
         let table = self.frames.wrapping_mul(ENTRY_BYTES).div_ceil(FRAME_BYTES);
         let tables = self.half.tables_needed::<P>();
         let (threads, idle) = Threads::frames_needed(self.layout.stacks, self.cpus);
-        let needed = [table, 2, tables, threads, idle].into_iter().fold(0, u32::saturating_add);
+        let devices = self.half.devices.frames_needed();
+        let needed = [table, 2, tables, threads, idle, devices].into_iter().fold(0, u32::saturating_add);
         let start = self.highest_run(needed).ok_or(Violation::NoRoom(needed))?;
         let part = |first: u32, count: u32| {
             start
@@ -133,6 +136,7 @@ impl<'a> Plan<'a> {
         self.half.tables = part(table.saturating_add(2), tables)?;
         self.threads = part(self.half.tables.end().saturating_sub(start.number()), threads)?;
         self.idle = part(self.threads.end().saturating_sub(start.number()), idle)?;
+        self.devices = part(self.idle.end().saturating_sub(start.number()), devices)?;
         Ok(())
     }
 
@@ -157,7 +161,8 @@ impl<'a> Plan<'a> {
                 return FrameWord::sealed(part.kind());
             }
         }
-        if self.table.contains(frame) || frame == self.clock || self.threads.contains(frame) {
+        let monitor = [self.table, self.threads, self.devices];
+        if frame == self.clock || monitor.iter().any(|frames| frames.contains(frame)) {
             FrameWord::sealed(Kind::Monitor)
         } else if self.idle.contains(frame) {
             FrameWord::sealed(Kind::Stack)
@@ -197,7 +202,7 @@ impl Plan<'_> {
     /// 2. No other code writes page tables, or the memory that is neither image nor in use, again.
     pub(crate) unsafe fn write<P: PagingMode>(mut self, ram: &impl Memory) -> Parts {
         let own = self.table.iter().chain([self.clock, self.half.root]).chain(self.half.tables.iter());
-        let own = own.chain(self.threads.iter()).chain(self.idle.iter());
+        let own = own.chain(self.threads.iter()).chain(self.idle.iter()).chain(self.devices.iter());
         for frame in own {
             // SAFETY: spare RAM (`carve`) that nobody else uses (2), from now on the library's.
             unsafe { ram.zero(frame) }
@@ -219,6 +224,8 @@ impl Plan<'_> {
         let threads = unsafe { Threads::new(self.threads, self.idle, self.layout.stacks, self.cpus) };
         threads.start(ram, self.half.root);
         self.half.threads = threads;
+        // SAFETY: 1. RAM, of so many frames (`carve`). 2. They were spare and are sealed.
+        self.half.devices = unsafe { self.half.devices.at(self.devices, self.map.bus()) };
         for cpu in (0..self.cpus).filter_map(Cpu::new) {
             loaded.set(ram, cpu, self.half.root);
             processors.of(cpu).start(ram, threads.boot_of(cpu));

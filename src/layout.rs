@@ -123,6 +123,8 @@ pub struct Layout<'a> {
     /// Where the library maps the stacks of threads: [`SLOT_PAGES`] pages for each, the
     /// idle threads' of all CPUs first. May be empty: then there are no threads, and no user program runs.
     pub stacks: PageRange,
+    /// Where the library maps the registers of devices that are claimed. May be empty: then only ports are.
+    pub devices: PageRange,
     /// Frames that hold the kernel's values already.
     pub in_use: &'a [InUse],
 }
@@ -161,7 +163,7 @@ impl Layout<'_> {
         let direct = PageRange::new(self.direct_map.first, self.direct_map.frames.count())
             .ok_or(Violation::RangeTooLong(self.direct_map.frames.count()))?;
         self.check_kernel_pages(direct)?;
-        self.check_stacks(direct)?;
+        self.check_windows(direct)?;
         if !self.image.iter().any(|segment| segment.role == Role::Text) {
             return Err(Violation::NoImage(u32::MAX));
         }
@@ -178,14 +180,16 @@ impl Layout<'_> {
         Ok(())
     }
 
-    /// The window for stacks is whole slots of the kernel half, and nothing else is there.
-    fn check_stacks(&self, direct: PageRange) -> Result<(), Violation> {
-        self.check_kernel_pages(self.stacks)?;
+    /// The windows lie in the kernel half, and nothing else is there. That for stacks is whole slots.
+    fn check_windows(&self, direct: PageRange) -> Result<(), Violation> {
         if !self.stacks.count().is_multiple_of(SLOT_PAGES) {
             return Err(Violation::StackWindow(self.stacks.count()));
         }
-        if self.stacks.overlaps(direct) {
-            return Err(Violation::PagesOverlap(self.stacks.first()));
+        for (window, other) in [(self.stacks, self.devices), (self.devices, self.stacks)] {
+            self.check_kernel_pages(window)?;
+            if window.overlaps(direct) || window.overlaps(other) {
+                return Err(Violation::PagesOverlap(window.first()));
+            }
         }
         Ok(())
     }
@@ -205,7 +209,7 @@ impl Layout<'_> {
     /// No other segment shares a page, a guard page or a frame with this one.
     fn check_alone(&self, index: u32, segment: &Segment, pages: PageRange) -> Result<(), Violation> {
         let guarded = with_guards(segment, pages)?;
-        if guarded.overlaps(self.stacks) {
+        if guarded.overlaps(self.stacks) || guarded.overlaps(self.devices) {
             return Err(Violation::PagesOverlap(segment.first));
         }
         for (_, other) in (0u32..).zip(self.image).filter(|(other, _)| *other != index) {

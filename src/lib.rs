@@ -54,6 +54,7 @@
 //!     user: PageRange::new(page(0), 0xc0000).unwrap(),
 //!     direct_map: DirectMap { first: page(0xc0000), frames: FrameRange::new(frame(0), 64).unwrap() },
 //!     stacks: PageRange::EMPTY,
+//!     devices: PageRange::EMPTY,
 //!     in_use: &[],
 //! };
 //! let machine = Emulated::<Pae>::new(&Config::new(64, 1));

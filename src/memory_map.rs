@@ -3,6 +3,9 @@
 use crate::address::{FRAME_BYTES, FRAME_LIMIT, FRAME_SHIFT, Frame, FrameRange};
 use crate::violation::Violation;
 
+/// The frame of the first I/O APIC. From here on lie what delivers interrupts, clocks, and the firmware.
+const INTERRUPT_CONTROLLERS: u32 = 0xf_ec00;
+
 /// What a region of the memory map is.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Usage {
@@ -66,6 +69,18 @@ impl<'a> MemoryMap<'a> {
             .filter(move |region| region.usage == usage)
             .filter_map(|region| region.frames(0).ok())
             .filter(|frames| !frames.is_empty())
+    }
+
+    /// The frames in which a bus may have devices: behind all that the map speaks of, and below the interrupt
+    /// controllers. Empty if the map leaves none.
+    pub(crate) fn bus(self) -> FrameRange {
+        let every = [Usage::Available, Usage::Reserved].map(|usage| self.frames(usage));
+        let below =
+            every.into_iter().flatten().filter(|frames| frames.first().number() < INTERRUPT_CONTROLLERS);
+        let first = below.map(FrameRange::end).max().unwrap_or(INTERRUPT_CONTROLLERS);
+        Frame::new(first)
+            .and_then(|frame| FrameRange::new(frame, INTERRUPT_CONTROLLERS.saturating_sub(first)))
+            .unwrap_or(FrameRange::EMPTY)
     }
 
     /// The number of the first frame past all RAM.

@@ -152,6 +152,8 @@ violations! {
     EntryPresent(u32) Mmu "entry {} is present";
     /// The entry is empty.
     EntryEmpty(u32) Mmu "entry {} is empty";
+    /// The entry leads to a device: its rights do not change.
+    DeviceEntry(u32) DeviceMemory "entry {} leads to a device, whose rights do not change";
     /// Another CPU changed the entry at this moment.
     EntryContended(u32) Mmu "entry {} was changed by another CPU meanwhile";
 
@@ -271,8 +273,23 @@ violations! {
     PciRegister(u32) Dma "register {:#04x} of a PCI function is not to be written so";
     /// The function is not known to have no DMA engine; the value names it.
     MayHaveDma(u32) Dma "PCI function {:#06x} may reach RAM by itself";
-    /// The function does not answer at ports by this base address register.
-    NoSuchBar(u32) Dma "base address register {} names no ports";
+    /// The function does not answer by this base address register, at ports or in memory as was asked.
+    NoSuchBar(u32) Dma "base address register {} does not lead there";
+    /// The BAR holds the table of the function's message-signalled interrupts: who writes it writes any frame.
+    MessageTable(u32) Dma "base address register {} holds a table of message-signalled interrupts";
+
+    // Memory-mapped devices.
+
+    /// The frame is RAM, not offered, or no place for a device.
+    NotDeviceMemory(Frame) DeviceMemory "frame {} is not a device's that may be had";
+    /// The frame belongs to somebody.
+    DeviceTaken(Frame) DeviceMemory "frame {} of a device is taken";
+    /// The window for devices has not so many pages in a row left.
+    NoDevicePages(u32) DeviceMemory "the window for devices has no {} pages in a row left";
+    /// The registers share a frame with others, or lie among RAM: no program gets them. The value is their first frame.
+    NotLendable(Frame) DeviceMemory "the registers from frame {} on are not lent to programs";
+    /// The register does not lie inside the region, or not at a multiple of its width.
+    OutsideRegion(u32) DeviceMemory "the access at offset {:#x} is not one of a register inside the region";
     /// The offset lies past the end of the claimed ports, or the access passes it.
     OutsidePorts(u32) Dma "the access at offset {:#x} passes the end of the claimed ports";
 }

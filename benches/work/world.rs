@@ -64,6 +64,7 @@ impl<P: PagingMode> World<P> {
             user: PageRange::new(page(0), 0xc_0000).unwrap(),
             direct_map: DirectMap { first: page(0xc_0000), frames: frames(0, RAM) },
             stacks: PageRange::EMPTY,
+            devices: PageRange::EMPTY,
             in_use: &[],
         };
         let sva: &'static _ = Box::leak(Box::new(Sva::bare(Bare::new(RAM).unwrap(), &layout, &ram).unwrap()));

@@ -263,6 +263,7 @@ fn a_root_may_be_the_last_frame() {
             user: PageRange::new(page(0), 0xc_0000).unwrap(),
             direct_map: DirectMap { first: page(0xc_0000), frames: frames(0, RAM) },
             stacks: PageRange::EMPTY,
+            devices: PageRange::EMPTY,
             in_use: &[],
         };
         // The library's own memory does not fit behind the hole.

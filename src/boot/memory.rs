@@ -15,6 +15,9 @@ const DIRECT_FRAMES: u32 = 0x3_8000;
 /// The window for stacks: behind the longest direct map, room for 256 threads.
 const STACKS: u32 = KERNEL_HALF + DIRECT_FRAMES;
 const MOST_STACKS: u32 = 256;
+/// The window for devices: behind that for stacks. A frame buffer of 16 MiB and then some.
+const DEVICES: u32 = STACKS + MOST_STACKS * SLOT_PAGES;
+const DEVICE_PAGES: u32 = 0x1400;
 /// Each module, its text, and the command line.
 pub(crate) const MOST_KEPT: usize = 2 * MOST_MODULES + 1;
 
@@ -28,6 +31,11 @@ pub(crate) fn stacks() -> PageRange {
     Page::new(STACKS)
         .and_then(|first| PageRange::new(first, MOST_STACKS.wrapping_mul(SLOT_PAGES)))
         .unwrap_or(PageRange::EMPTY)
+}
+
+/// Where devices are mapped.
+pub(crate) fn devices() -> PageRange {
+    Page::new(DEVICES).and_then(|first| PageRange::new(first, DEVICE_PAGES)).unwrap_or(PageRange::EMPTY)
 }
 
 /// The direct map: all RAM that there is, as far as it reaches. Refuses RAM that ends before the image.

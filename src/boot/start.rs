@@ -94,6 +94,7 @@ fn boot<P: PagingMode>(magic: u32, information: u32) -> Result<Boot<P>, Refusal>
         user: memory::user_window(),
         direct_map: memory::direct_map(&loader, &image)?,
         stacks: memory::stacks(),
+        devices: memory::devices(),
         in_use: kept.as_slice(),
     };
     // SAFETY: 1. the linker script and the entry put the image where `image` says, the stack in it; all

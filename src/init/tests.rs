@@ -153,6 +153,7 @@ impl Case {
             user: PageRange::new(page(0), BASE).unwrap(),
             direct_map: DirectMap { first: page(BASE + first), frames: frames(first, count) },
             stacks: PageRange::EMPTY,
+            devices: PageRange::EMPTY,
             in_use: &in_use,
         };
         let usage = |available| if available { Usage::Available } else { Usage::Reserved };
@@ -294,6 +295,7 @@ fn a_machine_is_taken_over_once() {
         user: PageRange::new(Page::ZERO, BASE).unwrap(),
         direct_map: DirectMap { first: page(BASE), frames: frames(0, world::RAM) },
         stacks: PageRange::EMPTY,
+        devices: PageRange::EMPTY,
         in_use: &[],
     };
     let ram = [Region { start: 0, length: u64::from(world::RAM) << 12, usage: Usage::Available }];

@@ -16,9 +16,14 @@
 //! | does somebody have them? | [`Claims`] |
 //! | does this access stay inside? | [`PortRange`] |
 
+mod access;
 mod claims;
 pub(crate) mod clock;
+pub(crate) mod devices;
+mod dma;
 mod keyboard;
+mod lent;
+mod mmio;
 mod named;
 pub mod pci;
 pub mod policy;
@@ -29,9 +34,15 @@ mod serial_log;
 mod speaker;
 #[cfg(feature = "uart")]
 mod uart;
+pub(crate) mod window;
 
+pub use access::{Access, ReadOnly, ReadWrite, Readable, Writable, WriteOnly};
 pub use claims::Claims;
+pub use devices::{Devices, MemoryRow, OFFERED_MEMORY};
+pub use dma::DmaBuffer;
 pub use keyboard::Keyboard;
+pub use lent::LentRegion;
+pub use mmio::{Mmio, MmioRegion};
 pub use ports::{Port, PortRange};
 pub use register::Register;
 #[cfg(feature = "log")]

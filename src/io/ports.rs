@@ -1,6 +1,7 @@
 //! Ports of one owner.
 
 use super::Register;
+use super::access::{Access, ReadOnly, ReadWrite, Readable, Writable, WriteOnly};
 use super::claims::Ports;
 use crate::interrupt::quiet::Quiet;
 use crate::machine::Machine;
@@ -27,6 +28,7 @@ use core::marker::PhantomData;
 /// #     user: PageRange::new(page(0), 0xc0000).unwrap(),
 /// #     direct_map: DirectMap { first: page(0xc0000), frames: FrameRange::new(frame(0), 64).unwrap() },
 /// #     stacks: PageRange::EMPTY,
+/// #     devices: PageRange::EMPTY,
 /// #     in_use: &[],
 /// # };
 /// # let sva = sva_os::Sva::emulate(Emulated::<Pae>::new(&Config::new(64, 1)), &layout, &ram).unwrap();
@@ -153,7 +155,7 @@ impl<'m, M: Machine> PortRange<'m, M> {
         if !cfg!(sva_os_unchecked) && end > self.ports.count() {
             return outside(self.machine, offset);
         }
-        Ok(Port { machine: self.machine, number: self.first().wrapping_add(offset), width: PhantomData })
+        Ok(Port { machine: self.machine, number: self.first().wrapping_add(offset), form: PhantomData })
     }
 
     /// Splits the range in two: the ports from offset `at` on become one of their own.
@@ -195,19 +197,51 @@ impl<M: Machine> fmt::Debug for PortRange<'_, M> {
     }
 }
 
-/// One register of a [`PortRange`], of the width `W`.
-pub struct Port<'r, M: Machine, W: Register> {
+/// One register of a [`PortRange`], of the width `W`, to be read, written or both, as `A` says.
+///
+/// ```
+/// # use sva_os::{io::{Port, PortRange, ReadOnly, WriteOnly}, machine::Machine, Violation};
+/// struct Line<'r, M: Machine> {
+///     status: Port<'r, M, u8, ReadOnly>,
+///     data: Port<'r, M, u8, WriteOnly>,
+/// }
+///
+/// fn line<'r, M: Machine>(range: &'r PortRange<'_, M>) -> Result<Line<'r, M>, Violation> {
+///     Ok(Line { status: range.port(5)?.read_only(), data: range.port(0)?.write_only() })
+/// }
+/// ```
+/// ```compile_fail,E0599
+/// # use sva_os::{io::{Port, ReadOnly}, machine::Machine};
+/// fn write<M: Machine>(status: Port<'_, M, u8, ReadOnly>) {
+///     status.write(0);
+/// }
+/// ```
+pub struct Port<'r, M: Machine, W: Register, A: Access = ReadWrite> {
     machine: &'r M,
     number: u16,
-    width: PhantomData<W>,
+    form: PhantomData<(W, A)>,
 }
 
-impl<M: Machine, W: Register> Port<'_, M, W> {
+impl<'r, M: Machine, W: Register> Port<'r, M, W> {
+    /// The same register, to be read alone.
+    pub const fn read_only(self) -> Port<'r, M, W, ReadOnly> {
+        Port { machine: self.machine, number: self.number, form: PhantomData }
+    }
+
+    /// The same register, to be written alone.
+    pub const fn write_only(self) -> Port<'r, M, W, WriteOnly> {
+        Port { machine: self.machine, number: self.number, form: PhantomData }
+    }
+}
+
+impl<M: Machine, W: Register, A: Access> Port<'_, M, W, A> {
     /// The port's number.
     pub const fn number(self) -> u16 {
         self.number
     }
+}
 
+impl<M: Machine, W: Register, A: Readable> Port<'_, M, W, A> {
     /// Reads the register.
     #[inline(always)]
     pub fn read(self) -> W {
@@ -216,19 +250,19 @@ impl<M: Machine, W: Register> Port<'_, M, W> {
         unsafe { self.machine.port_read(self.number) }
     }
 
+    /// Reads the register once for every place of `values` (INS).
+    pub fn read_all(self, values: &mut [W]) {
+        // SAFETY: as in `read`.
+        unsafe { self.machine.port_read_all(self.number, values) }
+    }
+}
+
+impl<M: Machine, W: Register, A: Writable> Port<'_, M, W, A> {
     /// Writes the register.
     #[inline(always)]
     pub fn write(self, value: W) {
         // SAFETY: as in `read`.
         unsafe { self.machine.port_write(self.number, value) }
-    }
-}
-
-impl<M: Machine, W: Register> Port<'_, M, W> {
-    /// Reads the register once for every place of `values` (INS).
-    pub fn read_all(self, values: &mut [W]) {
-        // SAFETY: as in `read`.
-        unsafe { self.machine.port_read_all(self.number, values) }
     }
 
     /// Writes every one of `values` to the register (OUTS).
@@ -238,15 +272,15 @@ impl<M: Machine, W: Register> Port<'_, M, W> {
     }
 }
 
-impl<M: Machine, W: Register> Clone for Port<'_, M, W> {
+impl<M: Machine, W: Register, A: Access> Clone for Port<'_, M, W, A> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<M: Machine, W: Register> Copy for Port<'_, M, W> {}
+impl<M: Machine, W: Register, A: Access> Copy for Port<'_, M, W, A> {}
 
-impl<M: Machine, W: Register> fmt::Debug for Port<'_, M, W> {
+impl<M: Machine, W: Register, A: Access> fmt::Debug for Port<'_, M, W, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "port {:#06x}, {} bytes", self.number, W::BYTES)
     }

@@ -26,6 +26,7 @@ pub(crate) struct Owned {
     pub(crate) user: (u32, u32),
     pub(crate) direct_map: (u32, u32, u32),
     pub(crate) stacks: (u32, u32),
+    pub(crate) devices: (u32, u32),
 }
 
 impl Owned {
@@ -40,6 +41,7 @@ impl Owned {
                 frames: FrameRange::new(Frame::new(frame)?, count)?,
             },
             stacks: PageRange::new(Page::new(self.stacks.0)?, self.stacks.1)?,
+            devices: PageRange::new(Page::new(self.devices.0)?, self.devices.1)?,
             in_use: &[],
         };
         Some(run(&layout))
@@ -67,6 +69,7 @@ pub(crate) fn sound() -> Owned {
         user: (0, 0xc_0000),
         direct_map: (0xc_0000, 0, 64),
         stacks: (0, 0),
+        devices: (0, 0),
     }
 }
 
@@ -298,7 +301,27 @@ fn is_sound<P: PagingMode>(layout: &Owned) -> bool {
             }
         }
     }
-    layout.image.iter().any(|segment| segment.role == Role::Text)
+    let windows = [layout.stacks, layout.devices].map(|(first, count)| first..first + count);
+    let guards = layout.image.iter().filter(|segment| segment.role == Role::Stack);
+    let guards = guards.flat_map(|segment| [1, 2].map(|below| segment.first.number() - below));
+    let used: Vec<_> = pages.keys().copied().chain(guards).chain(first..first + count).collect();
+    for (window, other) in [(&windows[0], &windows[1]), (&windows[1], &windows[0])] {
+        let is_alone = |page| is_kernel(page) && !other.contains(&page) && !used.contains(&page);
+        if !window.clone().all(is_alone) {
+            return false;
+        }
+    }
+    layout.stacks.1.is_multiple_of(16) && layout.image.iter().any(|segment| segment.role == Role::Text)
+}
+
+/// [`any_layout`], with windows that are often alone.
+fn any_layout_with_windows() -> impl Strategy<Value = Owned> {
+    let anywhere =
+        proptest::sample::select(&[0xe_0000u32, 0xc_0010, 0x4_0004, 0xd_0000, 0xd_0020, 0x1000][..]);
+    let first = |apart| prop_oneof![12 => Just(apart), 1 => anywhere.clone()];
+    let count = prop_oneof![8 => Just(32u32), 8 => Just(0), 1 => 1..3u32];
+    (any_layout(), (first(0xe_0000), count.clone()), (first(0xe_0020), count))
+        .prop_map(|(layout, stacks, devices)| Owned { stacks, devices, ..layout })
 }
 
 /// Layouts that are often sound, and else nearly so.
@@ -332,7 +355,7 @@ pub(crate) fn any_layout() -> impl Strategy<Value = Owned> {
             image.push(segment(at, first, count, role));
         }
         let direct = if apart { other } else { base };
-        Owned { image, user, direct_map: (direct, 0, count), stacks: (0, 0) }
+        Owned { image, user, direct_map: (direct, 0, count), stacks: (0, 0), devices: (0, 0) }
     })
 }
 
@@ -347,7 +370,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(4000))]
 
     #[test]
-    fn as_page_by_page(layout in any_layout()) {
+    fn as_page_by_page(layout in any_layout_with_windows()) {
         agrees::<TwoLevel>(&layout)?;
         agrees::<Pae>(&layout)?;
     }
@@ -358,7 +381,8 @@ proptest! {
 fn many_layouts_are_sound_and_many_are_not() {
     use proptest::strategy::ValueTree;
     let mut runner = proptest::test_runner::TestRunner::deterministic();
-    let layouts: Vec<_> = (0..500).map(|_| any_layout().new_tree(&mut runner).unwrap().current()).collect();
+    let layouts: Vec<_> =
+        (0..500).map(|_| any_layout_with_windows().new_tree(&mut runner).unwrap().current()).collect();
     let sound = layouts.iter().filter(|layout| is_sound::<Pae>(layout)).count();
     assert!((50..450).contains(&sound), "{sound} of 500");
 }

@@ -14,7 +14,7 @@
 
 #![allow(clippy::panic, reason = "test equipment: a panic is how it reports a bug")]
 
-use super::{Context, Cpu, Machine, Word, native::Reached, sealed::Sealed};
+use super::{Context, Cpu, Machine, native::Reached, sealed::Sealed};
 use crate::address::{FRAME_BYTES, FRAME_LIMIT, Frame, FrameRange, Page, PhysAddr, VirtAddr, widen};
 use crate::context::{Entry, Top, UserContext, UserTrap};
 use crate::interrupt::Handlers;
@@ -281,11 +281,11 @@ impl<P: PagingMode> Machine for Bare<P> {
     unsafe fn port_write<W: Register>(&self, _port: u16, _value: W) {}
 
     /// Ones, as from a bus where nothing answers.
-    unsafe fn device_read<W: Word>(&self, _at: PhysAddr) -> W {
+    unsafe fn device_read<W: Register>(&self, _at: VirtAddr, _bus: PhysAddr) -> W {
         W::low_bits_of(u64::MAX)
     }
 
-    unsafe fn device_write<W: Word>(&self, _at: PhysAddr, _value: W) {}
+    unsafe fn device_write<W: Register>(&self, _at: VirtAddr, _bus: PhysAddr, _value: W) {}
 
     /// There is none.
     fn time_stamp(&self) -> Option<u64> {

@@ -6,7 +6,7 @@
 //! intrinsics. Everything that checks is generic over them, so the code that runs on hardware is,
 //! monomorphised, the code that the model tests drive.
 
-use crate::address::{Frame, FrameRange, Page, PhysAddr};
+use crate::address::{Frame, FrameRange, Page, PhysAddr, VirtAddr};
 use crate::interrupt::Handlers;
 use crate::io::{Claims, Register};
 use crate::mmu::PagingMode;
@@ -224,11 +224,12 @@ pub trait Machine: Memory + Context {
         }
     }
 
-    /// Reads a device register of size `W`. The caller owns the address, which is not RAM.
-    unsafe fn device_read<W: Word>(&self, at: PhysAddr) -> W;
+    /// Reads a device register, which lies at `bus` and is mapped at `at`. The caller owns the register, its mapping is
+    /// present and uncached.
+    unsafe fn device_read<W: Register>(&self, at: VirtAddr, bus: PhysAddr) -> W;
 
-    /// Writes a device register of size `W`. The caller owns the address, which is not RAM.
-    unsafe fn device_write<W: Word>(&self, at: PhysAddr, value: W);
+    /// Writes `value` to a device register, as for [`device_read`](Self::device_read).
+    unsafe fn device_write<W: Register>(&self, at: VirtAddr, bus: PhysAddr, value: W);
 
     /// RDTSC; `None` where the CPU has none.
     fn time_stamp(&self) -> Option<u64>;

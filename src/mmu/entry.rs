@@ -81,7 +81,7 @@ pub(crate) type Raw<M> = <<M as Machine>::Mode as PagingMode>::Raw;
 
 impl<M: Machine> Slot<'_, M> {
     /// Which entry of its table it is: a table begins where its frame does.
-    const fn index(self) -> u32 {
+    pub(crate) const fn index(self) -> u32 {
         self.at.offset().wrapping_shr(<Raw<M> as Word>::BYTES.trailing_zeros())
     }
 

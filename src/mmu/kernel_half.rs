@@ -8,6 +8,7 @@ use crate::address::{Frame, FrameRange, Page, PageRange};
 use crate::context::threads::Threads;
 use crate::frame::Kind;
 use crate::frame::table::Frames;
+use crate::io::window::Window;
 use crate::layout::{DirectMap, Layout, Role, Segment, Segments};
 use crate::machine::Memory;
 use crate::violation::Violation;
@@ -22,6 +23,8 @@ pub(crate) struct KernelHalf {
     pub(crate) threads: Threads,
     /// That window, before the threads have a place.
     pub(crate) stacks: PageRange,
+    /// What stands in the window for devices.
+    pub(crate) devices: Window,
     /// A frame of the image's variables that is read-only all the same: the page of the IDT.
     pub(crate) constant: Option<Frame>,
     /// The sealed root: this half, and no user entry.
@@ -39,6 +42,8 @@ pub(crate) enum Expected {
     Table(Frame),
     /// A page of the kernel.
     Leaf(Frame, Rights),
+    /// Registers of a device.
+    Device(Frame),
 }
 
 impl Expected {
@@ -48,6 +53,7 @@ impl Expected {
             Expected::Empty => crate::machine::Word::ZERO,
             Expected::Table(table) => P::link(level, table, Half::Kernel),
             Expected::Leaf(frame, rights) => P::leaf(frame, rights, Half::Kernel),
+            Expected::Device(frame) => P::device_leaf(frame, Half::Kernel),
         }
     }
 }
@@ -61,6 +67,7 @@ impl KernelHalf {
             user: layout.user,
             threads: Threads::NONE,
             stacks: layout.stacks,
+            devices: Window::of(layout.devices),
             constant: None,
             root: Frame::ZERO,
             tables: FrameRange::EMPTY,
@@ -81,7 +88,7 @@ impl KernelHalf {
             .iter()
             .filter_map(|segment| segment.pages())
             .chain(direct)
-            .chain([self.stacks])
+            .chain([self.stacks, self.devices.pages()])
             .any(|part| part.overlaps(pages))
     }
 
@@ -118,6 +125,9 @@ impl KernelHalf {
         if self.stacks.contains(page) {
             let frame = self.threads.frame_under(ram, page);
             return frame.map_or(Expected::Empty, |frame| Expected::Leaf(frame, Rights::ReadWrite));
+        }
+        if self.devices.pages().contains(page) {
+            return self.devices.frame_under(ram, page).map_or(Expected::Empty, Expected::Device);
         }
         for segment in self.segments.iter() {
             let index = page.number().wrapping_sub(segment.first.number());

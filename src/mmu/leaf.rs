@@ -70,7 +70,8 @@ impl<M: Machine> Sva<M> {
     ///
     /// # Errors
     ///
-    /// As [`unmap`](Self::unmap), and [`TooManyMappings`](Violation::TooManyMappings).
+    /// As [`unmap`](Self::unmap), [`TooManyMappings`](Violation::TooManyMappings), and
+    /// [`DeviceEntry`](Violation::DeviceEntry) of a leaf that leads to a device.
     ///
     /// # Checks
     ///
@@ -191,6 +192,9 @@ impl<M: Machine> Sva<M> {
             Ok(raw) => M::Mode::unpack(raw),
             Err(violation) => return Some(Err(violation)),
         };
+        if !cfg!(sva_os_unchecked) && leaf.is_device() {
+            return Some(Err(Violation::DeviceEntry(entry.index())));
+        }
         let gains = rights.write() && !leaf.write();
         if gains {
             match self.acquire(leaf.frame(), Kind::UserData, Uses::GAIN_WRITE) {
@@ -226,10 +230,24 @@ impl<M: Machine> Sva<M> {
     /// Drops what `old`, now gone, used of its frame: stamp first, then the count.
     #[inline(always)]
     fn drop_leaf(&self, old: Leaf) {
+        let Some(place) = self.frames.place(old.frame()) else {
+            return self.drop_device(old);
+        };
+        self.put_stamp(place);
         if old.write() {
-            self.release(self.stamp(old.frame()), Uses::WRITE);
+            self.release(place, Uses::WRITE);
         } else {
-            self.release_of_total(self.stamp(old.frame()), Uses::READ);
+            self.release_of_total(place, Uses::READ);
+        }
+    }
+
+    /// Drops a leaf whose frame is not in the frame table. A device that is lent to programs is so for ever, so nothing
+    /// counts its mappings.
+    #[cold]
+    #[inline(never)]
+    fn drop_device(&self, old: Leaf) {
+        if !old.is_device() {
+            self.machine.stop("a leaf names a frame that does not exist")
         }
     }
 
@@ -237,9 +255,14 @@ impl<M: Machine> Sva<M> {
     #[inline(always)]
     fn stamp(&self, frame: Frame) -> Place {
         let place = self.place(frame);
+        self.put_stamp(place);
+        place
+    }
+
+    #[inline(always)]
+    fn put_stamp(&self, place: Place) {
         if cfg!(not(sva_os_unchecked)) {
             place.drop_at(&self.machine, self.clock.now(&self.machine));
         }
-        place
     }
 }

@@ -65,6 +65,8 @@ bitflags! {
         const USER = 1 << 2;
         const ACCESSED = 1 << 5;
         const DIRTY = 1 << 6;
+        /// PWT and PCD: set in the leaf of a device, and in no other.
+        const UNCACHED = 3 << 3;
         /// An available bit that no entry in RAM has set: here it says that NX is clear.
         const EXECUTE = 1 << 9;
     }
@@ -109,6 +111,12 @@ impl Leaf {
         if self.has(LeafFlags::USER) { Half::User } else { Half::Kernel }
     }
 
+    /// Whether it leads to registers of a device, past the caches, and not to RAM.
+    #[inline(always)]
+    pub const fn is_device(self) -> bool {
+        self.has(LeafFlags::UNCACHED)
+    }
+
     /// The CPU has used it (A).
     pub const fn accessed(self) -> bool {
         self.has(LeafFlags::ACCESSED)
@@ -126,6 +134,7 @@ impl core::fmt::Debug for Leaf {
             .field("frame", &self.frame())
             .field("rights", &self.rights())
             .field("half", &self.half())
+            .field("device", &self.is_device())
             .field("accessed", &self.accessed())
             .field("dirty", &self.dirty())
             .finish()
@@ -167,6 +176,10 @@ pub trait PagingMode: Sealed + Copy + Send + Sync + core::fmt::Debug + 'static {
 
     /// The entry that translates a page to `frame`, accessed and dirty clear.
     fn leaf(frame: Frame, rights: Rights, half: Half) -> Self::Raw;
+
+    /// The entry that translates a page to registers of a device at `frame`: to read and write, never to execute where
+    /// the mode can forbid it, not cached. Accessed and dirty clear.
+    fn device_leaf(frame: Frame, half: Half) -> Self::Raw;
 
     /// The entry, in a table or root of `level` (2 or more), that links `table`.
     fn link(level: u8, table: Frame, half: Half) -> Self::Raw;

@@ -4,7 +4,7 @@
 //! PAE has CMPXCHG8B, so an entry is read and written whole.
 
 use super::mode::{Entry, Half, Leaf, PagingMode, Rights};
-use super::two_level::{Flags, decode_word, history_of, leaf_word, link_word};
+use super::two_level::{Flags, decode_word, device_word, history_of, leaf_word, link_word};
 use crate::address::{Frame, PhysAddr};
 use crate::machine::{Word, sealed::Sealed};
 
@@ -31,6 +31,11 @@ impl PagingMode for Pae {
     fn leaf(frame: Frame, rights: Rights, half: Half) -> u64 {
         let low = u64::from(leaf_word(frame, rights.write(), half));
         if rights.execute() { low } else { low | NO_EXECUTE }
+    }
+
+    #[inline]
+    fn device_leaf(frame: Frame, half: Half) -> u64 {
+        u64::from(device_word(frame, half)) | NO_EXECUTE
     }
 
     #[inline]

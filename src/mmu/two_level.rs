@@ -16,14 +16,21 @@ bitflags! {
         const PRESENT = 1 << 0;
         const WRITE = 1 << 1;
         const USER = 1 << 2;
+        const WRITE_THROUGH = 1 << 3;
+        const CACHE_DISABLE = 1 << 4;
         const ACCESSED = 1 << 5;
         const DIRTY = 1 << 6;
 
+        /// Entry 3 of the page-attribute table, which init leaves as it is at reset: uncacheable (Intel SDM vol. 3,
+        /// 12.12.4), as without such a table.
+        const UNCACHED = Self::WRITE_THROUGH.bits() | Self::CACHE_DISABLE.bits();
         const HISTORY = Self::ACCESSED.bits() | Self::DIRTY.bits();
         /// What may be set in an entry that links a table. Bit 6 is ignored there, and stays clear.
         const OF_LINK = Self::PRESENT.bits() | Self::WRITE.bits() | Self::USER.bits() | Self::ACCESSED.bits();
         /// What may be set in a leaf.
         const OF_LEAF = Self::OF_LINK.bits() | Self::DIRTY.bits();
+        /// What is set in the leaf of a device, besides what may be set in a leaf.
+        const OF_DEVICE = Self::UNCACHED.bits() | Self::WRITE.bits();
     }
 }
 
@@ -38,6 +45,12 @@ pub(crate) const fn leaf_word(frame: Frame, write: bool, half: Half) -> u32 {
         flags = flags.union(Flags::USER);
     }
     frame.start().get() | flags.bits()
+}
+
+/// The low word of a leaf for a device.
+#[inline]
+pub(crate) const fn device_word(frame: Frame, half: Half) -> u32 {
+    leaf_word(frame, true, half) | Flags::UNCACHED.bits()
 }
 
 /// The low word of an entry that links a table: it takes no right away, leaves alone do.
@@ -61,7 +74,9 @@ pub(crate) const fn decode_word(level: u8, word: u32, execute: bool) -> Entry {
         } else {
             Entry::Illegal
         }
-    } else if Flags::OF_LEAF.contains(flags) {
+    } else if Flags::OF_LEAF.contains(flags)
+        || flags.contains(Flags::OF_DEVICE) && Flags::OF_LEAF.union(Flags::UNCACHED).contains(flags)
+    {
         Entry::Leaf(Leaf::from_low_word(word, execute))
     } else {
         Entry::Illegal
@@ -89,6 +104,11 @@ impl PagingMode for TwoLevel {
     #[inline(always)]
     fn leaf(frame: Frame, rights: Rights, half: Half) -> u32 {
         leaf_word(frame, rights.write(), half)
+    }
+
+    #[inline]
+    fn device_leaf(frame: Frame, half: Half) -> u32 {
+        device_word(frame, half)
     }
 
     #[inline]

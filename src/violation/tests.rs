@@ -58,6 +58,7 @@ fn all() -> Vec<(Violation, &'static str, Class, &'static str)> {
         KernelEntry(768) Mmu "entry 768 of a root belongs to the kernel half"
         EntryPresent(9) Mmu "entry 9 is present"
         EntryEmpty(9) Mmu "entry 9 is empty"
+        DeviceEntry(5) DeviceMemory "entry 5 leads to a device, whose rights do not change"
         EntryContended(9) Mmu "entry 9 was changed by another CPU meanwhile"
         EmptyRange(5) Mmu "the range from number 5 on is empty"
         RangeTooLong(4097) Mmu "the range of 4097 passes the end"
@@ -108,7 +109,13 @@ fn all() -> Vec<(Violation, &'static str, Class, &'static str)> {
         NoSuchFunction(0x00f8) Dma "there is no PCI function 0x00f8"
         PciRegister(0x40) Dma "register 0x40 of a PCI function is not to be written so"
         MayHaveDma(0x0018) Dma "PCI function 0x0018 may reach RAM by itself"
-        NoSuchBar(6) Dma "base address register 6 names no ports"
+        NoSuchBar(6) Dma "base address register 6 does not lead there"
+        MessageTable(1) Dma "base address register 1 holds a table of message-signalled interrupts"
+        NotDeviceMemory(FRAME) DeviceMemory "frame 0x00012000 is not a device's that may be had"
+        DeviceTaken(FRAME) DeviceMemory "frame 0x00012000 of a device is taken"
+        NoDevicePages(3) DeviceMemory "the window for devices has no 3 pages in a row left"
+        NotLendable(FRAME) DeviceMemory "the registers from frame 0x00012000 on are not lent to programs"
+        OutsideRegion(8) DeviceMemory "the access at offset 0x8 is not one of a register inside the region"
         OutsidePorts(8) Dma "the access at offset 0x8 passes the end of the claimed ports"
     }
 }

@@ -76,6 +76,7 @@ attacks! {
             user: pages(place.user()),
             direct_map: DirectMap { first: page(place.first_page()), frames: frames((0, RAM)) },
             stacks: PageRange::EMPTY,
+            devices: PageRange::EMPTY,
             in_use: &[InUse::Heap(frames(HEAP)), InUse::Kept(frames(KEPT))],
         };
         let loaded = copy.root_of(cpu(0)).start();
@@ -95,6 +96,7 @@ attacks! {
             user: pages(place.user()),
             direct_map: DirectMap { first: page(place.first_page()), frames: frames((0, RAM)) },
             stacks: PageRange::EMPTY,
+            devices: PageRange::EMPTY,
             in_use: &[],
         };
         let again = Sva::emulate(copy, &layout, &memory_map(RAM));

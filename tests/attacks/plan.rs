@@ -23,6 +23,7 @@ pub(crate) struct Plan {
     pub(crate) user: PageRange,
     pub(crate) direct_map: DirectMap,
     pub(crate) stacks: PageRange,
+    pub(crate) devices: PageRange,
     pub(crate) in_use: Vec<InUse>,
 }
 
@@ -51,14 +52,15 @@ impl Plan {
             user: pages((0, BASE)),
             direct_map: DirectMap { first: page(BASE), frames: frames((0, RAM)) },
             stacks: PageRange::EMPTY,
+            devices: PageRange::EMPTY,
             in_use: vec![InUse::Heap(frames(HEAP)), InUse::Kept(frames(KEPT))],
         }
     }
 
     pub(crate) fn init<P: PagingMode>(&self) -> Result<Machine<P>, Violation> {
-        let Self { image, user, direct_map, stacks, in_use, .. } = self;
-        let (user, direct_map, stacks) = (*user, *direct_map, *stacks);
-        let layout = Layout { image, user, direct_map, stacks, in_use };
+        let Self { image, user, direct_map, stacks, devices, in_use, .. } = self;
+        let (user, direct_map, stacks, devices) = (*user, *direct_map, *stacks, *devices);
+        let layout = Layout { image, user, direct_map, stacks, devices, in_use };
         Sva::emulate(Emulated::<P>::new(&Config::new(self.ram, 1)), &layout, &self.map)
     }
 }

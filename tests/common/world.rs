@@ -140,6 +140,7 @@ fn take_over_with_stacks<P: PagingMode>(
         user: pages(place.user()),
         direct_map: DirectMap { first: page(place.first_page()), frames: frames((0, ram_frames)) },
         stacks,
+        devices: PageRange::EMPTY,
         in_use: &[InUse::Heap(frames(HEAP)), InUse::Kept(frames(KEPT))],
     };
     Sva::emulate(machine, &layout, &memory_map(ram_frames)).expect("a sound layout")

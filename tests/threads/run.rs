@@ -25,6 +25,7 @@ pub(crate) fn take_over<P: PagingMode>(cpus: u32, slots: u32, ram_frames: u32) -
         user: pages(place.user()),
         direct_map: DirectMap { first: page(place.first_page()), frames: frames((0, ram_frames)) },
         stacks: pages((WINDOW, slots * SLOT_PAGES)),
+        devices: pages((0, 0)),
         in_use: &[InUse::Heap(frames(world::HEAP)), InUse::Kept(frames(world::KEPT))],
     };
     let machine = Emulated::<P>::new(&Config::new(ram_frames, cpus));

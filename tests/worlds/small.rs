@@ -78,6 +78,7 @@ fn take_over<P: PagingMode>(cpus: u32, stage: u32, slots: u32) -> World<P> {
         user: PageRange::new(page(0), KERNEL).expect("pages below 4 GiB"),
         direct_map: DirectMap { first: page(KERNEL), frames: range(0, frames) },
         stacks: PageRange::new(page(STACKS), slots * SLOT_PAGES).expect("pages below 4 GiB"),
+        devices: PageRange::EMPTY,
         in_use: &[],
     };
     let machine = Emulated::<P>::new(&Config::new(frames, cpus));

@@ -57,6 +57,49 @@ fn floating_point(listing: &str) -> BTreeMap<&str, &str> {
     found
 }
 
+/// What an access to a register of a device may be made of, by the functions of a test kernel that do nothing else: the
+/// most instructions up to the end, and whether it may decide anything. What is known when the register is named costs
+/// nothing when it is used; what is not costs four instructions over the move of a place, the sum, and the end.
+const ACCESSES: [(&str, usize, bool); 4] = [
+    ("constant_port", 3, false),
+    ("constant_register", 3, false),
+    ("computed_port", 3 + 4, true),
+    ("computed_register", 3 + 4, true),
+];
+
+/// Makes sure that an access to a device costs what it may, in the test kernel for ports.
+pub fn check_accesses(kernel: &Path) -> Result<()> {
+    let mut objdump = Command::new("objdump");
+    let listing = read(objdump.args(["--disassemble", "--no-show-raw-insn"]).arg(kernel))?;
+    accesses(&listing).with_context(|| kernel.display().to_string())
+}
+
+fn accesses(listing: &str) -> Result<()> {
+    for (name, most, may_decide) in ACCESSES {
+        let path = path(listing, name).with_context(|| format!("there is no function {name}"))?;
+        let decides = |instruction: &&str| instruction.starts_with('j') && !instruction.starts_with("jmp");
+        ensure!(path.len() <= most, "{name} takes {} instructions, not {most}: {path:?}", path.len());
+        ensure!(may_decide == path.iter().any(decides), "{name} decides, or does not: {path:?}");
+    }
+    Ok(())
+}
+
+/// The names of the instructions of the function with `name` in its own, up to the first end.
+fn path<'l>(listing: &'l str, name: &str) -> Option<Vec<&'l str>> {
+    let is_start = |line: &&str| line.ends_with(">:") && line.contains(name);
+    let function = listing.lines().skip_while(|line| !is_start(line)).skip(1);
+    let mut path = Vec::new();
+    for line in function {
+        let (_, instruction) = line.split_once(":\t")?;
+        let name = instruction.split_whitespace().next()?;
+        path.push(name);
+        if name == "ret" {
+            return Some(path);
+        }
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,5 +114,28 @@ mod tests {
         let names: Vec<_> = found.keys().copied().collect();
         assert_eq!(names, ["fildl", "fxsave", "ldmxcsr", "movd", "movups"]);
         assert_eq!(found["fildl"], "c0100003:\tfildl  (%esp)");
+    }
+
+    #[test]
+    fn an_access_is_as_long_as_it_may_be() {
+        let function = |name: &str, body: &[&str]| {
+            let lines = body.iter().map(|instruction| format!("c0100000:\t{instruction}\n"));
+            format!("\nc0100000 <_ZN{name}E>:\n{}", lines.collect::<String>())
+        };
+        let judge = |constant: &[&str], computed: &[&str]| {
+            let names = ACCESSES.map(|(name, _, decides)| (name, if decides { computed } else { constant }));
+            accesses(&names.map(|(name, body)| function(name, body)).concat())
+                .map_err(|error| error.to_string())
+        };
+        let sound = ["mov %ecx,%edx", "in (%dx),%al", "ret", "nop"];
+        let checked =
+            ["cmp %eax,%edx", "jae 1", "add %eax,%edx", "in (%dx),%al", "ret", "xor %eax,%eax", "ret"];
+        assert_eq!(judge(&sound, &checked), Ok(()));
+        assert!(judge(&["nop", "mov %ecx,%edx", "in (%dx),%al", "ret"], &checked).is_err(), "too long");
+        assert!(judge(&["jae 1", "in (%dx),%al", "ret"], &checked).is_err(), "it decides");
+        assert!(judge(&sound, &sound).is_err(), "it does not check");
+        let long = ["nop", "nop", "nop", "cmp 1,2", "jae 1", "add 1,2", "in (%dx),%al", "ret"];
+        assert!(judge(&sound, &long).is_err(), "too long");
+        assert!(accesses("").is_err() && judge(&["nop"], &checked).is_err(), "no function, or no end");
     }
 }

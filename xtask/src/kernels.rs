@@ -237,7 +237,7 @@ const BOOTS: [Run; 20] = [
 ];
 
 /// The kernel that drives ports.
-const PORTS: [Run; 7] = [
+const PORTS: [Run; 10] = [
     Run {
         kernel: "ports",
         append: "claims",
@@ -253,6 +253,17 @@ const PORTS: [Run; 7] = [
         cpu: Some("max"),
         ..RUN
     },
+    Run { expect: MAPPED, kernel: "ports", append: "memory", extra: CARDS, ..RUN },
+    Run { expect: MAPPED, kernel: "ports", append: "memory", extra: Q35_CARDS, ..RUN },
+    Run {
+        expect: MAPPED,
+        kernel: "ports",
+        append: "memory",
+        extra: CARDS,
+        mode: Mode::Pae,
+        cpu: Some("max"),
+        ..RUN
+    },
     Run { kernel: "ports", append: "power-off", ..RUN },
     Run { kernel: "ports", append: "power-off", extra: Q35, ..RUN },
     Run { kernel: "ports", append: "reset", ..RUN },
@@ -260,6 +271,30 @@ const PORTS: [Run; 7] = [
 ];
 const VIDEO_AND_DRIVE: &[&str] = &["-vga", "std", "-device", "ide-cd,bus=ide.1"];
 const Q35: &[&str] = &["-machine", "q35"];
+/// Functions that reach RAM by themselves, and one that does not.
+const CARDS: &[&str] = &[
+    "-vga",
+    "std",
+    "-device",
+    "e1000",
+    "-device",
+    "virtio-rng-pci",
+    "-device",
+    "rtl8139",
+    "-device",
+    "piix3-usb-uhci",
+];
+const Q35_CARDS: &[&str] =
+    &["-machine", "q35", "-vga", "std", "-device", "e1000", "-device", "virtio-rng-pci", "-device", "ahci"];
+const MAPPED: Expect = Expect {
+    status: 0,
+    texts: &[
+        "the screen says text",
+        "32 frames of 1048576",
+        "16384 KiB of display, moved",
+        "registers of others are nobody's",
+    ],
+};
 
 /// Builds and boots what has `name` in its description, or all.
 pub fn kernels(name: Option<&str>) -> Result<()> {
@@ -286,13 +321,16 @@ pub fn kernels(name: Option<&str>) -> Result<()> {
 }
 
 /// Builds each kernel that `runs` need once, makes sure that it leaves the floating-point registers alone (attack
-/// S14), and returns where their ELFs are.
+/// S14) and that an access to a device costs what it may, and returns where their ELFs are.
 fn build(runs: &[&Run], toolchain: &SourceToolchain) -> Result<BTreeMap<Kernel, PathBuf>> {
     let kernels: BTreeSet<_> = runs.iter().map(|run| run.kernel()).collect();
     let build = |kernel: Kernel| {
         println!("building {kernel}");
         let elf = kernel.build(toolchain)?;
         disassembly::check(&elf)?;
+        if kernel.directory.ends_with("ports") && kernel.profile == Profile::Release {
+            disassembly::check_accesses(&elf)?;
+        }
         Ok((kernel, elf))
     };
     kernels.into_iter().map(build).collect()

@@ -2,12 +2,16 @@
 
 #![forbid(unsafe_code)]
 
+mod archive;
 mod bench;
+mod debian;
 mod disassembly;
 mod drivers;
 mod ending;
+mod hbench;
 mod kernel;
 mod kernels;
+mod linux;
 mod model;
 mod mutants;
 mod mutations;
@@ -19,15 +23,19 @@ mod snapshot;
 mod test;
 mod toolchain;
 mod unpack;
+mod userland;
 mod watch;
 
 use std::env;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use lexopt::Arg::{Long, Value};
 use lexopt::ValueExt;
+
+use crate::qemu::Boot;
+use crate::toolchain::SourceToolchain;
 
 const HELP: &str = "\
 cargo xtask COMMAND
@@ -42,6 +50,14 @@ cargo xtask COMMAND
   bench              counts the instructions of the checks, against their budgets
   kernels [NAME]     boots the test kernels in QEMU: all, or the runs with NAME in their name;
                      soak-long, a million swaps, has to be named
+  userland [--add FILE]...
+                     builds the programs of examples/userland and packs them with Debian's busybox
+                     into target/userland/root.cpio, the root directory of a kernel that runs them
+  linux [--add FILE]... [--memory MIB] [--icount] [--timeout SECONDS] [-- COMMAND...]
+                     boots Debian's Linux for i386, which it fetches, with the same root directory
+  hbench [--on SYSTEM]
+                     what a kernel's operations cost, in instructions: on linux (Debian's for i386,
+                     which it fetches), unchecked, kernel, or all, the default
   run [OPTION]... [-- QEMU-ARGUMENT]...
                      boots an example kernel in QEMU and ends with its status; Ctrl-A X leaves
     --example NAME     which of examples/*, if there are several
@@ -120,10 +136,64 @@ fn command() -> Result<ExitCode> {
         "bench" => bench::bench()?,
         "kernels" => kernels::kernels(name(&mut arguments)?.as_deref())?,
         "run" => return run::run(&run::Options::parse(&mut arguments, &below_root)?),
+        "hbench" => hbench::hbench(&systems(&mut arguments)?)?,
+        "linux" => return linux(&mut arguments, &below_root),
+        "userland" => {
+            let added = added(&mut arguments, &below_root)?;
+            println!("{}", userland::root(&SourceToolchain::find()?, &added)?.display());
+        }
         "help" => print!("{HELP}"),
         other => bail!("no command `{other}`: see `cargo xtask help`"),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What follows `--on`, all of it if nothing does.
+fn systems(arguments: &mut lexopt::Parser) -> Result<Vec<hbench::System>> {
+    let mut systems = hbench::System::ALL.to_vec();
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Long("on") => {
+                systems = match arguments.value()?.string()?.as_str() {
+                    "all" => hbench::System::ALL.to_vec(),
+                    name => vec![name.parse()?],
+                }
+            }
+            _ => return Err(argument.unexpected().into()),
+        }
+    }
+    Ok(systems)
+}
+
+/// Boots Linux on this terminal: options, and after `--` the command that its first process runs.
+fn linux(arguments: &mut lexopt::Parser, directory: &Path) -> Result<ExitCode> {
+    let (mut added, mut command) = (Vec::new(), Vec::new());
+    let (mut memory, mut icount, mut limit) = (None, false, None);
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Long("add") => added.push(directory.join(arguments.value()?)),
+            Long("memory") => memory = Some(arguments.value()?.parse()?),
+            Long("icount") => icount = true,
+            Long("timeout") => limit = Some(run::seconds(arguments.value()?.parse()?)?),
+            Value(word) => command.push(word.string()?),
+            _ => return Err(argument.unexpected().into()),
+        }
+    }
+    let root = userland::root(&SourceToolchain::find()?, &added)?;
+    let boot = Boot { memory, icount, limit, ..linux::boot(&root, &command.join(" "))? };
+    run::interactively(&boot)
+}
+
+/// Files after `--add`, relative to `directory`.
+fn added(arguments: &mut lexopt::Parser, directory: &Path) -> Result<Vec<PathBuf>> {
+    let mut added = Vec::new();
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Long("add") => added.push(directory.join(arguments.value()?)),
+            _ => return Err(argument.unexpected().into()),
+        }
+    }
+    Ok(added)
 }
 
 /// The one optional argument of a command.

@@ -81,7 +81,7 @@ fn module(module: &str, directory: &Path) -> Result<String> {
     Ok([file, arguments].join(" ").trim_end().to_owned())
 }
 
-fn seconds(seconds: f64) -> Result<Duration> {
+pub fn seconds(seconds: f64) -> Result<Duration> {
     Duration::try_from_secs_f64(seconds).context("--timeout takes seconds")
 }
 
@@ -94,12 +94,16 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         mode: options.mode,
         checks: options.checks,
     };
-    let qemu = setup::qemu()?;
     let mut boot = Boot { kernel: kernel.build(&SourceToolchain::find()?)?, ..options.boot.clone() };
     if kernel.directory.ends_with("drivers") {
         drivers::show(&mut boot)?;
     }
-    let outcome = boot.interactive(&qemu)?;
+    interactively(&boot)
+}
+
+/// Boots on this terminal, and returns the guest's status.
+pub fn interactively(boot: &Boot) -> Result<ExitCode> {
+    let outcome = boot.interactive(&setup::qemu()?)?;
     eprint!("{}", outcome.warnings());
     match outcome.ending {
         Ending::Status(status) => Ok(ExitCode::from(status)),

@@ -336,11 +336,11 @@ impl Machine for Tiny {
         unimplemented!()
     }
 
-    unsafe fn device_read<W: Word>(&self, _: PhysAddr) -> W {
+    unsafe fn device_read<W: Register>(&self, _: VirtAddr, _: PhysAddr) -> W {
         unimplemented!()
     }
 
-    unsafe fn device_write<W: Word>(&self, _: PhysAddr, _: W) {
+    unsafe fn device_write<W: Register>(&self, _: VirtAddr, _: PhysAddr, _: W) {
         unimplemented!()
     }
 
@@ -488,6 +488,7 @@ pub(crate) fn sva_with(machine: Tiny, threads: Threads) -> Sva<Tiny> {
         segments: Segments::new(&[]).unwrap(),
         direct_map: DirectMap { first: Page::ZERO, frames: FrameRange::EMPTY },
         stacks: PageRange::EMPTY,
+        devices: crate::io::window::Window::NONE,
         threads,
         user: PageRange::new(Page::ZERO, 0xc_0000).unwrap(),
         constant: None,

@@ -45,7 +45,7 @@ pub(crate) fn image(base: u32) -> [Segment; 4] {
 /// A heap in frame 10, a kept frame 11 and one, 12, that is the firmware's. User programs have the
 /// first 3 GiB. Frames are free from 13 on.
 pub(crate) fn world<P: PagingMode>(cpus: u32) -> World<P> {
-    world_with(cpus, PageRange::EMPTY)
+    world_with(cpus, PageRange::EMPTY, PageRange::EMPTY)
 }
 
 /// Slots for stacks in a world with threads: the idle threads have the first.
@@ -55,16 +55,25 @@ pub(crate) const STACKS: u32 = 0xd_0000;
 
 /// As [`world`], with a window for stacks. Fewer frames are free then.
 pub(crate) fn world_with_threads<P: PagingMode>(cpus: u32) -> World<P> {
-    world_with(cpus, PageRange::new(page(STACKS), SLOTS * SLOT_PAGES).unwrap())
+    world_with(cpus, PageRange::new(page(STACKS), SLOTS * SLOT_PAGES).unwrap(), PageRange::EMPTY)
 }
 
-fn world_with<P: PagingMode>(cpus: u32, stacks: PageRange) -> World<P> {
+/// The pages of its window for devices.
+pub(crate) const DEVICES: (u32, u32) = (0xe_0000, 40);
+
+/// As [`world`], with a window for devices. Fewer frames are free then.
+pub(crate) fn world_with_devices<P: PagingMode>(cpus: u32) -> World<P> {
+    world_with(cpus, PageRange::EMPTY, PageRange::new(page(DEVICES.0), DEVICES.1).unwrap())
+}
+
+fn world_with<P: PagingMode>(cpus: u32, stacks: PageRange, devices: PageRange) -> World<P> {
     let region = |first: u64, count: u64, usage| Region { start: first << 12, length: count << 12, usage };
     let layout = Layout {
         image: &image(0xc_0000),
         user: PageRange::new(page(0), 0xc_0000).unwrap(),
         direct_map: DirectMap { first: page(0xc_0000), frames: frames(0, RAM) },
         stacks,
+        devices,
         in_use: &[InUse::Heap(frames(10, 1)), InUse::Kept(frames(11, 1))],
     };
     let regions = [region(0, RAM.into(), Usage::Available), region(12, 1, Usage::Reserved)];

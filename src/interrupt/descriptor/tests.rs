@@ -219,10 +219,64 @@ fn no_task_state_opens_a_port() {
 fn what_a_task_begins_with() {
     let task = TaskState::beginning(0xc010_0000, 0xc020_2000, 0x0030_0000);
     assert_eq!((task.eip, task.esp, task.cr3), (0xc010_0000, 0xc020_2000, 0x0030_0000));
+    assert_eq!((task.esp0, task.ss0), (0xc020_2000, 0x10));
     assert_eq!((task.cs, task.ss, task.ds, task.es), (0x08, 0x10, 0x10, 0x10));
     assert_eq!((task.fs, task.gs, task.ldt, task.link), (0, 0, 0, 0));
     // IF, DF, TF, IOPL, NT and VM are clear.
     assert_eq!(task.eflags, 0x2);
     let cpu = TaskState::of_cpu();
     assert_eq!((cpu.ss0, cpu.esp0, cpu.outer_stacks), (0x10, 0, [0; 4]));
+}
+
+/// Whatever base and limit: present, writable data of ring 3 that grows up, 32 bits, and nothing else (attack U1).
+fn tls_is(segment: TlsSegment) {
+    let descriptor = Descriptor::tls(segment);
+    let (last, in_pages) = match segment.limit {
+        TlsLimit::Bytes(last) => (last & 0xf_ffff, false),
+        TlsLimit::Pages(last) => (last & 0xf_ffff, true),
+    };
+    let expected = Segment {
+        base: segment.base,
+        limit: if in_pages { last << 12 | 0xfff } else { last },
+        kind: 0b0011,
+        code_or_data: true,
+        dpl: 3,
+        present: true,
+        available: false,
+        reserved: false,
+        bits_32: true,
+    };
+    assert_eq!(self::segment(descriptor), expected);
+    assert_eq!(field(descriptor.bits().to_le_bytes(), 55, 55) == 1, in_pages);
+    let (low, high) = descriptor.halves();
+    assert_eq!(u64::from(high) << 32 | u64::from(low), descriptor.bits());
+    assert_eq!(Descriptor::from_halves(low, high), descriptor);
+}
+
+proptest! {
+    #[test]
+    fn segments_for_thread_local_storage(base: u32, last: u32) {
+        tls_is(TlsSegment { base, limit: TlsLimit::Bytes(last) });
+        tls_is(TlsSegment { base, limit: TlsLimit::Pages(last) });
+    }
+}
+
+/// Attack U1: of all selectors a program has null, the flat data segment, and the three slots; in any ring, in the GDT.
+#[test]
+fn every_selector() {
+    for selector in 0..=u16::MAX {
+        let (index, is_local) = (selector >> 3, selector >> 2 & 1 == 1);
+        let expected = match index {
+            _ if is_local => None,
+            0 | 4 => Some(None),
+            7..=9 => Some(Some(usize::from(index) - 7)),
+            _ => None,
+        };
+        assert_eq!(user_selector_slot(selector), expected, "{selector:#x}");
+    }
+    for slot in 0..TLS_SLOTS {
+        let selector = Selector::tls(slot);
+        assert_eq!(u32::from(selector.bits()), (7 + slot) << 3 | 3);
+        assert_eq!(user_selector_slot(selector.bits()), Some(Some(widen(slot))));
+    }
 }

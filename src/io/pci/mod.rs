@@ -9,6 +9,7 @@
 mod bar;
 mod function;
 mod harmless;
+mod memory;
 mod rules;
 
 pub use bar::Bar;
@@ -22,9 +23,10 @@ use crate::machine::Machine;
 use crate::observer::observed;
 use crate::violation::Violation;
 use bar::BARS;
+use memory::register;
 #[cfg(any(test, all(target_arch = "x86", target_os = "none")))]
 use rules::BUS_MASTER;
-use rules::{CLASS, COMMAND, COMMAND_BITS, FIRST_BAR, HEADER, IDENTITY, IO_SPACE, MEMORY_SPACE};
+use rules::{CLASS, COMMAND, COMMAND_BITS, HEADER, IDENTITY, IO_SPACE, MEMORY_SPACE};
 
 /// Configuration mechanism 1 (PCI 3.0, 3.2.2.3.2).
 pub(super) const CONFIG_ADDRESS: u16 = 0xcf8;
@@ -118,7 +120,7 @@ impl<'m, M: Machine> Pci<'m, M> {
     /// `function` answers at no port where an ISA device does.
     fn check_placed(self, function: Function) -> Result<(), Violation> {
         for index in 0..BARS {
-            let value = self.get(function, FIRST_BAR.wrapping_add(index.wrapping_mul(4)));
+            let value = self.get(function, register(index));
             if let Some(first) = Bar::first_port(value).filter(|first| *first < FIRST_BAR_PORT.into()) {
                 return Err(Violation::PortNotOffered(first));
             }
@@ -152,7 +154,10 @@ impl<'m, M: Machine> Pci<'m, M> {
         if index >= BARS || self.get(function, IDENTITY) == NOBODY || !rules::is_ordinary(class, header) {
             return None;
         }
-        let offset = FIRST_BAR.wrapping_add(index.wrapping_mul(4));
+        if self.is_upper_half(function, index) {
+            return None;
+        }
+        let offset = register(index);
         let value = self.get(function, offset);
         let above = if Bar::is_wide(value) { self.get(function, offset.wrapping_add(4)) } else { 0 };
         let command = self.get(function, COMMAND) & COMMAND_BITS;
@@ -162,6 +167,13 @@ impl<'m, M: Machine> Pci<'m, M> {
         self.put(function, offset, value);
         self.put(function, COMMAND, command);
         Bar::new(value, ones, above)
+    }
+
+    /// Whether base address register `index` is the upper half of the one before.
+    fn is_upper_half(self, function: Function, index: u8) -> bool {
+        let is_lower_half =
+            |before: bool, index: u8| !before && Bar::is_wide(self.get(function, register(index)));
+        (0..index).fold(false, is_lower_half)
     }
 
     /// Claims the ports at which `function`, which has no DMA engine, answers by its register `index`.

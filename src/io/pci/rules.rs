@@ -26,6 +26,7 @@ pub(super) const COMMAND_BITS: u32 = 0xffff;
 const CACHE_LINE_AND_LATENCY: u32 = 0xffff;
 pub(super) const MULTI_FUNCTION: u32 = 1 << 23;
 const LAYOUT: u32 = 0x7f << 16;
+const BRIDGE_LAYOUT: u32 = 1 << 16;
 /// Of the dword at `INTERRUPT`: the line.
 const INTERRUPT_LINE: u32 = 0xff;
 
@@ -35,6 +36,11 @@ const BRIDGE: u32 = 0x06;
 /// Whether a function with these dwords at `CLASS` and `HEADER` is neither a bridge nor laid out like one.
 pub(super) const fn is_ordinary(class: u32, header: u32) -> bool {
     header & LAYOUT == 0 && class >> 24 != BRIDGE
+}
+
+/// Whether a function with this dword at `HEADER` forwards to another bus.
+pub(super) const fn is_bridge(header: u32) -> bool {
+    header & LAYOUT == BRIDGE_LAYOUT
 }
 
 /// Which bits of the dword at `offset` may change, in a function with these dwords at `CLASS` and `HEADER`.

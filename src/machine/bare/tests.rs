@@ -23,6 +23,7 @@ fn world<P: PagingMode>(available: u32) -> Result<Sva<Bare<P>>, Violation> {
         user: PageRange::new(page(0), 0xc_0000).unwrap(),
         direct_map: DirectMap { first: page(0xc_0000), frames: frames(0, 64) },
         stacks: PageRange::EMPTY,
+        devices: PageRange::EMPTY,
         in_use: &[],
     };
     let ram = [Region { start: 0, length: u64::from(available) << 12, usage: Usage::Available }];

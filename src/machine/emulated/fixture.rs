@@ -94,6 +94,9 @@ impl PagingMode for FourLevel {
     fn leaf(_: Frame, _: Rights, _: Half) -> u64 {
         unreachable!()
     }
+    fn device_leaf(_: Frame, _: Half) -> u64 {
+        unreachable!()
+    }
     fn link(_: u8, _: Frame, _: Half) -> u64 {
         unreachable!()
     }

@@ -10,6 +10,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 pub(super) const PRESENT: u64 = 1 << 0;
 const WRITE: u64 = 1 << 1;
 const USER: u64 = 1 << 2;
+const WRITE_THROUGH: u64 = 1 << 3;
+const CACHE_DISABLE: u64 = 1 << 4;
 pub(super) const ACCESSED: u64 = 1 << 5;
 pub(super) const DIRTY: u64 = 1 << 6;
 const LARGE: u64 = 1 << 7;
@@ -204,4 +206,10 @@ pub(super) const fn same_target(raw: u64, other: u64) -> bool {
 /// Whether a leaf has G set.
 pub(super) const fn is_global(raw: u64) -> bool {
     raw & GLOBAL != 0
+}
+
+/// Whether a leaf has PCD and PWT set: with the page-attribute table of reset, and without one, what lies there is not
+/// cached (table 12-11).
+pub(super) const fn is_uncached(raw: u64) -> bool {
+    raw & WRITE_THROUGH != 0 && raw & CACHE_DISABLE != 0
 }

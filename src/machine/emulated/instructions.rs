@@ -1,11 +1,12 @@
 //! What the library asks of a machine, done in host memory.
 
 use super::Emulated;
+use super::cache::Translation;
 use super::cpu::{Flag, become_cpu, count, current, delivers_for};
 use super::device::Register;
-use super::format::{Format, Reading};
+use super::format::{Format, Reading, is_uncached};
 use super::hook::Step;
-use crate::address::{FRAME_BYTES, Frame, FrameRange, Page, PhysAddr};
+use crate::address::{FRAME_BYTES, Frame, FrameRange, Page, PhysAddr, VirtAddr};
 use crate::interrupt::Handlers;
 use crate::io::{self, Claims};
 use crate::machine::{Cpu, Machine, Memory, Word, sealed::Sealed};
@@ -194,14 +195,14 @@ impl<P: PagingMode> Machine for Emulated<P> {
         self.devices().write(self.cpu(), Register::Port(port), W::BYTES, value.into());
     }
 
-    unsafe fn device_read<W: Word>(&self, at: PhysAddr) -> W {
-        self.refuse_ram(at);
-        W::low_bits_of(self.devices().read(self.cpu(), Register::Memory(at), W::BYTES))
+    unsafe fn device_read<W: io::Register>(&self, at: VirtAddr, bus: PhysAddr) -> W {
+        self.refuse_wrong_way(at, bus);
+        W::low_bits_of(self.devices().read(self.cpu(), Register::Memory(bus), W::BYTES))
     }
 
-    unsafe fn device_write<W: Word>(&self, at: PhysAddr, value: W) {
-        self.refuse_ram(at);
-        self.devices().write(self.cpu(), Register::Memory(at), W::BYTES, value.into());
+    unsafe fn device_write<W: io::Register>(&self, at: VirtAddr, bus: PhysAddr, value: W) {
+        self.refuse_wrong_way(at, bus);
+        self.devices().write(self.cpu(), Register::Memory(bus), W::BYTES, value.into());
     }
 
     /// Injected like the answers of devices.
@@ -261,8 +262,17 @@ impl<P: PagingMode> Emulated<P> {
         }
     }
 
-    fn refuse_ram(&self, at: PhysAddr) {
-        assert!(!self.ram.contains(at), "a device access to physical {at}, which is RAM");
+    /// Every way in which this CPU might reach `at` leads to `bus`, past the caches, and no program has it.
+    fn refuse_wrong_way(&self, at: VirtAddr, bus: PhysAddr) {
+        assert!(!self.ram.contains(bus), "a device access to physical {bus}, which is RAM");
+        let (cpu, page) = (self.cpu(), at.containing());
+        let outcomes = self.outcomes(cpu, page);
+        let leads = |to: &Translation| to.frame == bus.containing() && to.writable && !to.user;
+        let right = !outcomes.is_empty() && outcomes.iter().all(leads) && at.offset() == bus.offset();
+        assert!(right, "{at} may lead to {outcomes:?}, and not to {bus}");
+        let leaves = self.walks(cpu, page).into_iter().filter(|walk| walk.translation().is_some());
+        let cached = leaves.filter_map(|walk| walk.entries().last()).find(|(_, raw)| !is_uncached(*raw));
+        assert_eq!(cached, None, "{at} leads to a device, and is cached");
     }
 }
 

@@ -23,7 +23,7 @@ pub(crate) mod switch;
 pub(crate) mod tables;
 pub(crate) mod user_copy;
 
-use super::{Context, Cpu, Machine, Word, native::Reached, sealed::Sealed};
+use super::{Context, Cpu, Machine, native::Reached, sealed::Sealed};
 use crate::address::{FRAME_BYTES, Frame, FrameRange, Page, PhysAddr, VirtAddr, widen};
 use crate::context::{Entry, Top, UserContext, UserTrap};
 use crate::interrupt::descriptor::Descriptor;
@@ -315,13 +315,17 @@ impl<P: PagingMode> Machine for I386<P> {
         unsafe { port::write_all(port, values) }
     }
 
-    /// Ones, as from a bus where nothing answers: no window for devices is mapped.
-    unsafe fn device_read<W: Word>(&self, _at: PhysAddr) -> W {
-        W::low_bits_of(u64::MAX)
+    #[inline(always)]
+    unsafe fn device_read<W: Register>(&self, at: VirtAddr, _bus: PhysAddr) -> W {
+        // SAFETY: the caller says that it is mapped, and its own. No Rust value is there.
+        unsafe { ptr::with_exposed_provenance::<W>(widen(at.get())).read_volatile() }
     }
 
-    /// Goes nowhere, as [`device_read`](Self::device_read).
-    unsafe fn device_write<W: Word>(&self, _at: PhysAddr, _value: W) {}
+    #[inline(always)]
+    unsafe fn device_write<W: Register>(&self, at: VirtAddr, _bus: PhysAddr, value: W) {
+        // SAFETY: as in `device_read`.
+        unsafe { ptr::with_exposed_provenance_mut::<W>(widen(at.get())).write_volatile(value) }
+    }
 
     fn time_stamp(&self) -> Option<u64> {
         registers::time_stamp()

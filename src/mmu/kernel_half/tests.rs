@@ -117,6 +117,7 @@ fn check<P: PagingMode>(layout: &Owned) {
                 let prefix = page >> (u32::from(level - 1) * P::INDEX_BITS);
                 assert!(expected_tables.contains(&(level - 1, prefix)));
             }
+            Expected::Device(_) => panic!("no device was claimed"),
             Expected::Leaf(frame, rights) => {
                 assert_eq!(level, 1);
                 translations.insert(page, (frame.number(), rights.write(), rights.execute()));
@@ -157,6 +158,7 @@ fn a_sound_layout() {
         user: (0x4_0000, 0x4_0000),
         direct_map: (0x3_ffe0, 100, 32),
         stacks: (0, 0),
+        devices: (0, 0),
     };
     check::<TwoLevel>(&elsewhere);
     check::<Pae>(&elsewhere);
@@ -186,6 +188,9 @@ fn kernel_entries_are_for_ring_0() {
     assert_eq!(Expected::Table(frame).encode::<TwoLevel>(2), 0x12_3003);
     assert_eq!(Expected::Table(frame).encode::<Pae>(2), 0x12_3003);
     assert_eq!(Expected::Table(frame).encode::<Pae>(3), 0x12_3001);
+    // Present, writable, PWT and PCD, NX: never for ring 3, never cached.
+    assert_eq!(Expected::Device(frame).encode::<TwoLevel>(1), 0x12_301b);
+    assert_eq!(Expected::Device(frame).encode::<Pae>(1), 0x12_301b | 1 << 63);
     for rights in Rights::ALL {
         let leaf = Expected::Leaf(frame, rights);
         let write = u32::from(rights.write()) << 1;

@@ -274,7 +274,7 @@ fn leaf_calls_take_leaf_tables<P: PagingMode>() {
 #[test]
 fn a_leaf_says_what_it_is() {
     let raw = Pae::leaf(frame(0x12), Rights::ReadExecute, Half::User) | 1 << 5;
-    let says = "Leaf { frame: Frame(0x12), rights: ReadExecute, half: User, accessed: true, dirty: false }";
+    let says = "Leaf { frame: Frame(0x12), rights: ReadExecute, half: User, device: false, accessed: true, dirty: false }";
     assert_eq!(std::format!("{:?}", Pae::unpack(raw)), says);
 }
 

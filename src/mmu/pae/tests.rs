@@ -38,6 +38,27 @@ const LEAF: Form = Form {
     no_execute: Bit::Any,
 };
 
+/// The same for registers of a device: written and never cached.
+const DEVICE: Form = Form {
+    level: 1,
+    is_leaf: true,
+    low: [
+        Bit::One,  // P
+        Bit::One,  // R/W
+        Bit::Any,  // U/S
+        Bit::One,  // PWT
+        Bit::One,  // PCD
+        Bit::Any,  // A
+        Bit::Any,  // D
+        Bit::Zero, // PAT
+        Bit::Zero, // G
+        Bit::Zero, // ignored
+        Bit::Zero, // ignored
+        Bit::Zero, // ignored
+    ],
+    no_execute: Bit::Any,
+};
+
 /// Table 4-10: a PDE that links a table, which forbids nothing.
 const LINK: Form = Form {
     level: 2,
@@ -90,11 +111,11 @@ fn highs() -> impl Iterator<Item = u64> + Clone {
 #[test]
 fn decode_takes_what_the_manual_allows_and_nothing_else() {
     let mut legal = 0;
-    for form in [LEAF, LINK, POINTER] {
-        legal += check_decode::<Pae>(&form, highs(), false);
+    for forms in [&[LEAF, DEVICE][..], &[LINK], &[POINTER]] {
+        legal += check_decode::<Pae>(forms, highs(), false);
     }
-    // A leaf has R/W, U, A, D and NX free, a link U and A, a pointer what QEMU notes.
-    assert_eq!(legal, (32 + 4 + 2) * FRAMES.len() as u64);
+    // A leaf has R/W, U, A, D and NX free, one of a device U, A, D and NX, a link U and A, a pointer what QEMU notes.
+    assert_eq!(legal, (32 + 16 + 4 + 2) * FRAMES.len() as u64);
 }
 
 #[test]

@@ -41,6 +41,27 @@ const LEAF: Form = Form {
     no_execute: Bit::Zero,
 };
 
+/// The same for registers of a device: written and never cached.
+const DEVICE: Form = Form {
+    level: 1,
+    is_leaf: true,
+    low: [
+        Bit::One,  // P
+        Bit::One,  // R/W
+        Bit::Any,  // U/S
+        Bit::One,  // PWT
+        Bit::One,  // PCD
+        Bit::Any,  // A
+        Bit::Any,  // D
+        Bit::Zero, // PAT
+        Bit::Zero, // G
+        Bit::Zero, // ignored
+        Bit::Zero, // ignored
+        Bit::Zero, // ignored
+    ],
+    no_execute: Bit::Zero,
+};
+
 /// Table 4-5: a PDE that links a table. It takes no right away, so R/W is set.
 const LINK: Form = Form {
     level: 2,
@@ -65,11 +86,11 @@ const LINK: Form = Form {
 #[test]
 fn decode_takes_what_the_manual_allows_and_nothing_else() {
     let mut legal = 0;
-    for form in [LEAF, LINK] {
-        legal += check_decode::<TwoLevel>(&form, vec![0].into_iter(), true);
+    for forms in [&[LEAF, DEVICE][..], &[LINK]] {
+        legal += check_decode::<TwoLevel>(forms, vec![0].into_iter(), true);
     }
-    // Of 4096 each: a leaf has R/W, U, A and D free, a link U and A.
-    assert_eq!(legal, (16 + 4) * bits::FRAMES.len() as u64);
+    // Of 4096 each: a leaf has R/W, U, A and D free, one of a device U, A and D, a link U and A.
+    assert_eq!(legal, (16 + 8 + 4) * bits::FRAMES.len() as u64);
 }
 
 #[test]

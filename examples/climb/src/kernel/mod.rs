@@ -85,6 +85,7 @@ fn layout() -> Layout<'static> {
         user: PageRange::new(Page::new(0x4_0000).unwrap(), 0x8_0000).unwrap(),
         direct_map: DirectMap { first: Page::ZERO, frames: FrameRange::new(Frame::ZERO, 0x4_0000).unwrap() },
         stacks: PageRange::EMPTY,
+        devices: PageRange::EMPTY,
         in_use: &HEAP,
     }
 }

@@ -155,11 +155,12 @@ fn devices_are_on_record_and_answer_as_told() {
     let register = PhysAddr::new(0xfee0_0000);
     machine.devices().inject(Register::Port(0x60), 0x1_23);
     machine.devices().inject(Register::Memory(register), 7);
-    let before = machine.digest();
     // SAFETY: nobody else owns the port.
     let port = || unsafe { machine.port_read::<u8>(0x60) };
-    // SAFETY: nobody else owns the register.
-    let read = (port(), port(), unsafe { machine.device_read::<u32>(register) });
+    let mapped = map_device(&machine, register, 0x1b);
+    let before = machine.digest();
+    // SAFETY: nobody else owns the register, which is mapped.
+    let read = (port(), port(), unsafe { machine.device_read::<u32>(mapped, register) });
     assert_eq!(read, (0x23, 0xff, 7));
     assert_eq!(machine.digest(), before);
     // SAFETY: as above.
@@ -167,7 +168,7 @@ fn devices_are_on_record_and_answer_as_told() {
     let after = machine.digest();
     assert_ne!(after, before);
     // SAFETY: as above.
-    unsafe { machine.device_write(register, 1u32) };
+    unsafe { machine.device_write(mapped, register, 1u32) };
     assert_ne!(machine.digest(), after);
     let log = machine.devices().log.clone();
     assert_eq!(log.len(), 5);
@@ -179,7 +180,41 @@ fn devices_are_on_record_and_answer_as_told() {
 #[should_panic(expected = "which is RAM")]
 fn ram_is_no_device() {
     // SAFETY: it is not; the machine says so.
-    unsafe { machine::<TwoLevel>().device_read::<u32>(COUNTER) };
+    unsafe { machine::<TwoLevel>().device_read::<u32>(VirtAddr::new(0), COUNTER) };
+}
+
+/// Where `register` is mapped from now on, by an entry with these low bits.
+fn map_device(machine: &Emulated<TwoLevel>, register: PhysAddr, bits: u32) -> VirtAddr {
+    machine.poke(word(0, 0), 0x3007_u32);
+    machine.poke(word(3, 5), register.containing().start().get() | bits);
+    VirtAddr::new(0x5000 | register.offset())
+}
+
+/// A mapping that a device must not be reached by is no way to it.
+#[test]
+fn the_way_to_a_device_is_judged() {
+    let register = PhysAddr::new(0xfee0_0008);
+    // Cached, half cached, for programs, read-only, absent.
+    for bits in [0x03, 0x13, 0x0b, 0x1f, 0x19, 0x1a] {
+        let machine = machine::<TwoLevel>();
+        let mapped = map_device(&machine, register, bits);
+        // SAFETY: nobody else owns the register.
+        let read = || unsafe { machine.device_read::<u32>(mapped, register) };
+        assert!(std::panic::catch_unwind(read).is_err(), "{bits:#x}");
+    }
+    // Another offset, another frame, and a CPU that remembers another.
+    let machine = machine::<TwoLevel>();
+    let mapped = map_device(&machine, register, 0x1b);
+    for other in [0xfee0_000c, 0xfee0_1008] {
+        // SAFETY: as above.
+        let read = || unsafe { machine.device_read::<u32>(mapped, PhysAddr::new(other)) };
+        assert!(std::panic::catch_unwind(read).is_err(), "{other:#x}");
+    }
+    assert!(machine.fill_nth(BOOT, mapped.containing(), 0));
+    map_device(&machine, PhysAddr::new(0xfee0_1008), 0x1b);
+    // SAFETY: as above.
+    let read = || unsafe { machine.device_read::<u32>(mapped, PhysAddr::new(0xfee0_1008)) };
+    assert!(std::panic::catch_unwind(read).is_err());
 }
 
 #[test]

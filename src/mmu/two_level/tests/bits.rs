@@ -58,10 +58,17 @@ enum Reads {
     Table,
 }
 
-/// Compares `decode` with `form` for all low bits, [`FRAMES`] and each of `highs`, the bits from 32
+impl Reads {
+    /// What an entry reads as that may have either form.
+    fn or(self, other: Self) -> Self {
+        if matches!(self, Self::Illegal) { other } else { self }
+    }
+}
+
+/// Compares `decode` with `forms`, all those of one level, for all low bits, [`FRAMES`] and each of `highs`, the bits from 32
 /// on. Says how many were legal.
 pub(crate) fn check_decode<P: PagingMode>(
-    form: &Form,
+    forms: &[Form],
     highs: impl Iterator<Item = u64>,
     always_executable: bool,
 ) -> u64 {
@@ -70,8 +77,11 @@ pub(crate) fn check_decode<P: PagingMode>(
         for number in FRAMES {
             for low in 0..4096u32 {
                 let raw = P::Raw::low_bits_of(high | u64::from(number << 12 | low));
-                let entry = P::decode(form.level, raw);
-                match (form.reads(low, number, high), entry) {
+                let level = forms.first().unwrap().level;
+                let entry = P::decode(level, raw);
+                let reads = forms.iter().map(|form| form.reads(low, number, high));
+                let reads = reads.reduce(Reads::or).unwrap();
+                match (reads, entry) {
                     (Reads::Empty, Entry::Empty) | (Reads::Illegal, Entry::Illegal) => {}
                     (Reads::Table, Entry::Table(table)) => {
                         assert_eq!(table.number(), number);
@@ -82,7 +92,7 @@ pub(crate) fn check_decode<P: PagingMode>(
                         assert_eq!(P::unpack(raw), leaf, "{raw:x?}");
                         legal += 1;
                     }
-                    (_, entry) => panic!("level {}: {raw:x?} reads as {entry:?}", form.level),
+                    (_, entry) => panic!("level {level}: {raw:x?} reads as {entry:?}"),
                 }
             }
         }
@@ -97,6 +107,7 @@ fn check_leaf(leaf: Leaf, low: u32, number: u32, execute: bool) {
     assert_eq!(leaf.rights(), Rights::new(bit(1), execute));
     assert_eq!(leaf.half(), if bit(2) { Half::User } else { Half::Kernel });
     assert_eq!((leaf.accessed(), leaf.dirty()), (bit(5), bit(6)));
+    assert_eq!(leaf.is_device(), bit(3) && bit(4));
 }
 
 /// `without_history` clears the bits of `history` and no other; `with_history` sets those of them

@@ -110,6 +110,7 @@ fn twice(_: &'static Boot<Mode>) -> u32 {
         user: PageRange::new(Page::ZERO, 0xc_0000).unwrap(),
         direct_map: DirectMap { first: Page::new(0xc_0000).unwrap(), frames: FrameRange::EMPTY },
         stacks: PageRange::EMPTY,
+        devices: PageRange::EMPTY,
         in_use: &[],
     };
     // SAFETY: it is refused before it looks at the layout any further.

@@ -1,8 +1,11 @@
 mod claims;
 mod devices;
+mod memory;
+mod probes;
 
 use log::{LevelFilter, info};
 use spin::Once;
+use sva_os::Sva;
 use sva_os::boot::{Boot, Status, entry};
 use sva_os::io::{self, SerialLog};
 use sva_os::machine::I386;
@@ -13,12 +16,22 @@ use sva_os::mmu::TwoLevel as Mode;
 
 entry!(main);
 
-type Io = io::Io<'static, I386<Mode>>;
+type Machine = I386<Mode>;
+type Os = &'static Sva<Machine>;
+type Io = io::Io<'static, Machine>;
 
 static LOG: Once<SerialLog<I386<Mode>>> = Once::new();
 
-const TESTS: &[(&str, fn(Io))] =
-    &[("claims", claims::run), ("devices", devices::run), ("power-off", power_off), ("reset", reset)];
+const TESTS: &[(&str, fn(Os))] = &[
+    ("claims", |sva| {
+        claims::run(sva.io());
+        probes::port(sva);
+    }),
+    ("devices", |sva| devices::run(sva.io())),
+    ("memory", memory::run),
+    ("power-off", |sva| power_off(sva.io())),
+    ("reset", |sva| reset(sva.io())),
+];
 
 /// QEMU then ends as after a success, but the status is what says that it came so far.
 fn power_off(io: Io) {
@@ -32,8 +45,8 @@ fn reset(io: Io) {
 }
 
 fn main(boot: &'static Boot<Mode>) -> Status {
-    let io = boot.sva().io();
-    let mut uart = io.uart(0x3f8).unwrap();
+    let sva = boot.sva();
+    let mut uart = sva.io().uart(0x3f8).unwrap();
     uart.init(uart_16550::Config::default()).unwrap();
     log::set_logger(LOG.call_once(|| SerialLog::new(uart, LevelFilter::Info))).unwrap();
     log::set_max_level(LevelFilter::Info);
@@ -44,7 +57,7 @@ fn main(boot: &'static Boot<Mode>) -> Status {
         return Status::FAILED;
     };
     info!("test {name}");
-    test(io);
+    test(sva);
     info!("{name}: done");
     Status::OK
 }
