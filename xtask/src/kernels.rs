@@ -16,6 +16,7 @@ use crate::qemu::{Boot, Outcome};
 use crate::setup;
 use crate::toolchain::SourceToolchain;
 
+mod drivers;
 mod threads;
 
 const KERNELS: &str = "tests/kernels";
@@ -38,8 +39,13 @@ pub struct Run {
     pub extra: &'static [&'static str],
     /// Seconds after which the guest counts as hanging.
     pub limit: u64,
+    /// What boots it, if it needs more than a machine.
+    pub host: Option<Host>,
     pub expect: Expect,
 }
+
+/// Boots a kernel with what it needs beside it, and answers what came of that. An error is a failure of the run.
+pub type Host = fn(Boot, &Path) -> Result<Outcome>;
 
 /// What the guest has to do.
 #[derive(Clone, Copy)]
@@ -60,6 +66,7 @@ const RUN: Run = Run {
     modules: &[],
     extra: &[],
     limit: 120,
+    host: None,
     expect: Expect { status: 0, texts: &[] },
 };
 
@@ -107,6 +114,7 @@ pub fn runs() -> Vec<Run> {
         }
     }
     threads::add(&mut runs);
+    drivers::add(&mut runs);
     runs.extend(BOOTS);
     runs.extend(PORTS);
     for (mode, _) in MODES {
@@ -301,7 +309,8 @@ pub fn kernels(name: Option<&str>) -> Result<()> {
     let failures = AtomicUsize::new(0);
     in_parallel(&runs, |run| {
         let started = Instant::now();
-        let outcome = run.boot(&kernels[&run.kernel()]).captured(&qemu);
+        let boot = run.boot(&kernels[&run.kernel()]);
+        let outcome = run.host.map_or_else(|| boot.captured(&qemu), |host| host(boot.clone(), &qemu));
         let (passed, report) = run.report(&outcome, started.elapsed());
         failures.fetch_add(usize::from(!passed), Ordering::Relaxed);
         print!("{report}");

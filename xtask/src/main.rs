@@ -6,6 +6,7 @@ mod archive;
 mod bench;
 mod debian;
 mod disassembly;
+mod drivers;
 mod ending;
 mod hbench;
 mod kernel;

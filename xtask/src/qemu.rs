@@ -38,6 +38,7 @@ pub struct Boot {
 }
 
 /// What came of a boot.
+#[derive(Clone)]
 pub struct Outcome {
     /// What the guest wrote to its serial port.
     pub output: String,

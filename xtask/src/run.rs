@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use lexopt::Arg::{Long, Value};
 use lexopt::{Parser, ValueExt};
 
+use crate::drivers;
 use crate::ending::Ending;
 use crate::kernel::{Checks, Kernel, Mode, Profile, names};
 use crate::qemu::Boot;
@@ -93,7 +94,11 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         mode: options.mode,
         checks: options.checks,
     };
-    interactively(&Boot { kernel: kernel.build(&SourceToolchain::find()?)?, ..options.boot.clone() })
+    let mut boot = Boot { kernel: kernel.build(&SourceToolchain::find()?)?, ..options.boot.clone() };
+    if kernel.directory.ends_with("drivers") {
+        drivers::show(&mut boot)?;
+    }
+    interactively(&boot)
 }
 
 /// Boots on this terminal, and returns the guest's status.

@@ -184,7 +184,7 @@ impl<R: Registers, C: Clock> Channel<R, C> {
         Ok(())
     }
 
-    /// Writes `sectors` to the sectors from `first` on, and has the device write them to its medium.
+    /// Writes `sectors` to the sectors from `first` on. The device may keep them until it is [flushed](Self::flush).
     ///
     /// # Errors
     ///
@@ -205,6 +205,15 @@ impl<R: Registers, C: Clock> Channel<R, C> {
             self.finish()?;
             next = next.saturating_add(count.into());
         }
+        Ok(())
+    }
+
+    /// Has `unit` write what it keeps to its medium.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub fn flush(&mut self, unit: Unit) -> Result<(), Error> {
         self.command(FLUSH_CACHE, unit, 0, 0)?;
         match self.finish() {
             // It is an optional command: what has no cache may not know it.
@@ -392,6 +401,15 @@ impl<'c, R: Registers, C: Clock> Disk<'c, R, C> {
     pub fn write(&self, first: u32, sectors: &[[u8; SECTOR]]) -> Result<(), Error> {
         self.check(first, sectors.len())?;
         self.channel.lock().write(self.unit, first, sectors)
+    }
+
+    /// Has the disk write what it keeps to its medium.
+    ///
+    /// # Errors
+    ///
+    /// As [`Channel::flush`].
+    pub fn flush(&self) -> Result<(), Error> {
+        self.channel.lock().flush(self.unit)
     }
 
     fn check(&self, first: u32, count: usize) -> Result<(), Error> {

@@ -48,6 +48,11 @@ impl<D> Bounded<D> {
         self.left.set(blocks);
     }
 
+    /// The device itself, whose blocks are not counted.
+    pub const fn device(&self) -> &D {
+        &self.device
+    }
+
     fn take(&self, blocks: usize) -> Result<(), Error> {
         let blocks = u32::try_from(blocks).map_err(|_| Error::TooMuch)?;
         let left = self.left.get().checked_sub(blocks).ok_or(Error::TooMuch)?;

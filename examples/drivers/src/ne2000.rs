@@ -435,7 +435,7 @@ impl<R: Registers, C: Clock> Ne2000<R, C> {
         for (register, value) in [(REMOTE_COUNT, length), (REMOTE_ADDRESS, at)] {
             let [low, high] = value.to_le_bytes();
             self.registers.write(register, low);
-            self.registers.write(register + 1, high);
+            self.registers.write(register.saturating_add(1), high);
         }
         self.registers.write(COMMAND, START | direction);
         Ok(())

@@ -3,6 +3,7 @@
 use super::clock::now;
 use super::{Failure, Machine, World, say};
 use core::ops::ControlFlow;
+use core::time::Duration;
 use crc::{CRC_32_ISO_HDLC, Crc, Digest, Table};
 use drivers::ata::{Channel, Disk, Error, SECTOR, Unit};
 use drivers::blocks::Bounded;
@@ -21,8 +22,10 @@ type Folder<'v, 'c> = Directory<'v, Device<'c>, Time, 4, 4, 1>;
 type Open<'v, 'c> = File<'v, Device<'c>, Time, 4, 4, 1>;
 type Checksum<'c> = Digest<'c, u32, Table<1>>;
 
+/// How long the disk is waited for.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// How many blocks one volume's files may take to be walked.
-const MOST_BLOCKS: u32 = 100_000;
+const MOST_BLOCKS: u32 = 2_000;
 /// Of a directory, how many entries are looked at.
 const MOST_ENTRIES: usize = 32;
 /// What is copied on each volume, complemented.
@@ -52,7 +55,8 @@ impl TimeSource for Time {
 
 pub(super) fn run(world: &World) -> Result<(), Failure> {
     let io = world.sva.io();
-    let channel = Mutex::new(Channel::new(io.claim(0x1f0, 8)?, io.claim(0x3f6, 1)?, world.clock));
+    let channel = Channel::new(io.claim(0x1f0, 8)?, io.claim(0x3f6, 1)?, world.clock);
+    let channel = Mutex::new(channel.with_limit(PATIENCE));
     let disk = Disk::open(&channel, Unit::First)?;
     say!(world, "disk: {}, {} sectors", disk.identity().model(), disk.identity().sectors);
     sectors(world, &disk)?;
@@ -75,6 +79,7 @@ pub(super) fn run(world: &World) -> Result<(), Failure> {
         manager.device(|device| device.allow(MOST_BLOCKS));
         volume(world, &manager, index)?;
     }
+    manager.device(|device| device.device().flush())?;
     Ok(())
 }
 

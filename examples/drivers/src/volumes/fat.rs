@@ -44,7 +44,7 @@ fn fits(sector: &[u8; Block::LEN], sectors: u32) -> Option<bool> {
     }
     let clusters = total.checked_sub(before)?.checked_div(cluster)?;
     let end = clusters.checked_add(FIRST_CLUSTER)?;
-    let room = |bytes: u64| table.checked_mul(SECTOR).map(|length| length / bytes >= end);
+    let room = |bytes: u64| Some(table.checked_mul(SECTOR)?.checked_div(bytes)? >= end);
     Some(match clusters {
         FAT16..FAT32 => half(22)? != 0 && root_entries != 0 && room(2)?,
         FAT32..TOO_MANY => {

@@ -1,0 +1,140 @@
+//! Who uses the guest: it is told over the second serial port what the guest is ready for.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpStream, UdpSocket};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use crc::{CRC_32_ISO_HDLC, Crc};
+
+use super::frames::Neighbour;
+use super::monitor::Monitor;
+
+/// How long QEMU and the guest are waited for.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+/// What is sent over the serial port: more than its FIFO and the guest's buffer hold.
+const LETTERS: usize = 3000;
+/// What is typed, as QEMU names the keys, and what that says.
+const KEYS: [&[&str]; 13] = [
+    &["shift", "s"],
+    &["a"],
+    &["f"],
+    &["e"],
+    &["spc"],
+    &["shift", "r"],
+    &["u"],
+    &["s"],
+    &["t"],
+    &["comma"],
+    &["1"],
+    &["shift", "1"],
+    &["ret"],
+];
+const TYPED: &str = "Safe Rust,1!";
+/// The guest's long answer to HTTP: how long it is, and its byte at an index.
+const LONG: usize = 150_000;
+
+fn long(index: usize) -> u8 {
+    let [low, middle, high, ..] = index.to_le_bytes();
+    (low ^ middle ^ high).wrapping_mul(167)
+}
+
+/// What the host reaches the guest by.
+pub struct Host {
+    pub link: PathBuf,
+    pub monitor: PathBuf,
+    pub http: u16,
+    pub wire: UdpSocket,
+    /// The port of the guest's end of the wire.
+    pub theirs: u16,
+}
+
+/// The bytes that are sent over the serial port.
+fn letters() -> Vec<u8> {
+    (0..LETTERS).map(|index| b'a' + (index * index % 23) as u8).collect()
+}
+
+/// The lines that the guest has to write about what it was sent.
+pub fn expected() -> [String; 2] {
+    let checksum = Crc::<u32>::new(&CRC_32_ISO_HDLC).checksum(&letters());
+    [format!("serial: {LETTERS} bytes, CRC {checksum:08x}, 0 lost"), format!("keyboard: {TYPED:?}")]
+}
+
+impl Host {
+    /// Does what the guest asks for, until it is gone.
+    pub fn serve(&self) -> Result<()> {
+        let link = connect(&self.link)?;
+        link.set_read_timeout(Some(PATIENCE))?;
+        let mut answers = link.try_clone()?;
+        for line in BufReader::new(link).lines() {
+            match line?.as_str() {
+                "serial" => {
+                    answers.write_all(&letters())?;
+                    answers.write_all(b"\n")?;
+                }
+                "keyboard" => {
+                    let mut monitor = Monitor::open(&self.monitor)?;
+                    KEYS.iter().try_for_each(|keys| monitor.press(keys))?;
+                }
+                "network" => {
+                    self.fetch("/", "200", |body| body.starts_with(b"<!doctype html>"))?;
+                    self.fetch("/long", "200", |body| body.iter().copied().eq((0..LONG).map(long)))?;
+                    self.fetch("/none", "404", <[u8]>::is_empty)?;
+                    Neighbour::new(&self.wire, self.theirs)?.visit()?;
+                    self.fetch("/long", "200", |body| body.iter().copied().eq((0..LONG).map(long)))?;
+                    answers.write_all(b"\n")?;
+                }
+                other => bail!("the guest asks for {other:?}"),
+            }
+        }
+        Ok(())
+    }
+
+    /// Fetches `path`, and makes sure of the status and of what comes with it.
+    fn fetch(&self, path: &str, status: &str, is_right: impl Fn(&[u8]) -> bool) -> Result<()> {
+        let answer = self.get(path)?;
+        let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n");
+        let (head, body) = answer.split_at(end.with_context(|| format!("{path}: no HTTP"))? + 4);
+        let head = String::from_utf8_lossy(head);
+        ensure!(head.split(' ').nth(1) == Some(status), "{path}: {head:?}");
+        ensure!(is_right(body), "{path}: {} bytes that are not what the guest has", body.len());
+        Ok(())
+    }
+
+    /// All that comes back for `path`. A connection that the guest is not ready for is tried again.
+    fn get(&self, path: &str) -> Result<Vec<u8>> {
+        let started = Instant::now();
+        loop {
+            let answer = (|| {
+                let mut stream = TcpStream::connect(("127.0.0.1", self.http))?;
+                stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+                write!(stream, "GET {path} HTTP/1.1\r\nHost: guest\r\n\r\n")?;
+                let mut answer = Vec::new();
+                stream.read_to_end(&mut answer)?;
+                std::io::Result::Ok(answer)
+            })();
+            match answer {
+                Ok(answer) if !answer.is_empty() => return Ok(answer),
+                _ if started.elapsed() < Duration::from_secs(20) => thread::sleep(Duration::from_millis(50)),
+                answer => return answer.with_context(|| format!("cannot fetch {path}")),
+            }
+        }
+    }
+}
+
+/// Connects to a socket that QEMU is about to make.
+pub fn connect(path: &Path) -> Result<UnixStream> {
+    let started = Instant::now();
+    loop {
+        match UnixStream::connect(path) {
+            Ok(stream) => return Ok(stream),
+            Err(error) if started.elapsed() > PATIENCE => {
+                return Err(error).with_context(|| format!("no {}", path.display()));
+            }
+            Err(_) => thread::sleep(Duration::from_millis(20)),
+        }
+    }
+}
