@@ -128,7 +128,7 @@ impl Display for Mode {
     }
 }
 
-/// The names of the kernels in `directory`, sorted.
+/// The names of the kernels in `directory`, sorted: the packages that have a script to link them.
 pub fn names(directory: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();
     if !directory.exists() {
@@ -136,7 +136,7 @@ pub fn names(directory: &Path) -> Result<Vec<String>> {
     }
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
-        if entry.path().join("Cargo.toml").exists() {
+        if entry.path().join("build.rs").exists() {
             names.push(entry.file_name().to_string_lossy().into_owned());
         }
     }
@@ -145,7 +145,7 @@ pub fn names(directory: &Path) -> Result<Vec<String>> {
 }
 
 /// Makes sure that the file is a 32-bit static program for i386, linked to a fixed address.
-fn check(kernel: &Path) -> Result<()> {
+pub fn check(kernel: &Path) -> Result<()> {
     check_bytes(&fs::read(kernel)?)
 }
 

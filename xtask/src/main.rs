@@ -2,11 +2,15 @@
 
 #![forbid(unsafe_code)]
 
+mod archive;
 mod bench;
+mod debian;
 mod disassembly;
 mod ending;
+mod hbench;
 mod kernel;
 mod kernels;
+mod linux;
 mod model;
 mod mutants;
 mod mutations;
@@ -18,15 +22,18 @@ mod snapshot;
 mod test;
 mod toolchain;
 mod unpack;
+mod userland;
 mod watch;
 
 use std::env;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use lexopt::Arg::{Long, Value};
 use lexopt::ValueExt;
+
+use crate::toolchain::SourceToolchain;
 
 const HELP: &str = "\
 cargo xtask COMMAND
@@ -41,6 +48,12 @@ cargo xtask COMMAND
   bench              counts the instructions of the checks, against their budgets
   kernels [NAME]     boots the test kernels in QEMU: all, or the runs with NAME in their name;
                      soak-long, a million swaps, has to be named
+  userland [--add FILE]...
+                     builds the programs of examples/userland and packs them with Debian's busybox
+                     into target/userland/root.cpio, the root directory of a kernel that runs them
+  hbench [--on SYSTEM]
+                     what a kernel's operations cost, in instructions: on linux (Debian's for i386,
+                     which it fetches), unchecked, kernel, or all, the default
   run [OPTION]... [-- QEMU-ARGUMENT]...
                      boots an example kernel in QEMU and ends with its status; Ctrl-A X leaves
     --example NAME     which of examples/*, if there are several
@@ -119,10 +132,44 @@ fn command() -> Result<ExitCode> {
         "bench" => bench::bench()?,
         "kernels" => kernels::kernels(name(&mut arguments)?.as_deref())?,
         "run" => return run::run(&run::Options::parse(&mut arguments, &below_root)?),
+        "hbench" => hbench::hbench(&systems(&mut arguments)?)?,
+        "userland" => {
+            let added = added(&mut arguments, &below_root)?;
+            println!("{}", userland::root(&SourceToolchain::find()?, &added)?.display());
+        }
         "help" => print!("{HELP}"),
         other => bail!("no command `{other}`: see `cargo xtask help`"),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What follows `--on`, all of it if nothing does.
+fn systems(arguments: &mut lexopt::Parser) -> Result<Vec<hbench::System>> {
+    let mut systems = hbench::System::ALL.to_vec();
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Long("on") => {
+                systems = match arguments.value()?.string()?.as_str() {
+                    "all" => hbench::System::ALL.to_vec(),
+                    name => vec![name.parse()?],
+                }
+            }
+            _ => return Err(argument.unexpected().into()),
+        }
+    }
+    Ok(systems)
+}
+
+/// Files after `--add`, relative to `directory`.
+fn added(arguments: &mut lexopt::Parser, directory: &Path) -> Result<Vec<PathBuf>> {
+    let mut added = Vec::new();
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Long("add") => added.push(directory.join(arguments.value()?)),
+            _ => return Err(argument.unexpected().into()),
+        }
+    }
+    Ok(added)
 }
 
 /// The one optional argument of a command.

@@ -10,6 +10,7 @@ use crate::kernels::kernels;
 use crate::process::run;
 use crate::setup;
 use crate::toolchain::{SourceToolchain, cargo};
+use crate::userland;
 
 struct Step {
     name: &'static str,
@@ -109,6 +110,7 @@ fn bare_build() -> Result<()> {
     if toolchain.has_clippy() {
         let all = ["--package=sva-os", "--lib", "--features=boot,log", "--", "-Dwarnings"];
         run(toolchain.bare("clippy").args(all))?;
+        userland::lint(&toolchain)?;
     }
     Ok(())
 }

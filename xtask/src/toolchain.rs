@@ -16,6 +16,8 @@ const OLDEST_MINOR: u32 = 95;
 const HOSTED: &str = "i686-unknown-linux-gnu";
 /// The bare machine.
 const BARE: &str = "xtask/i386-unknown-none.json";
+/// Programs that need nothing but the system calls of Linux on i386.
+const PROGRAMS: &str = "xtask/i386-linux-programs.json";
 
 /// The cargo that runs this program, with a subcommand.
 pub fn cargo(subcommand: &str) -> Command {
@@ -82,11 +84,20 @@ impl SourceToolchain {
 
     /// As [`cargo`](Self::cargo), for the bare machine.
     pub fn bare(&self, subcommand: &str) -> Command {
+        self.freestanding(subcommand, BARE, "target/bare")
+    }
+
+    /// As [`cargo`](Self::cargo), for programs without a C library.
+    pub fn programs(&self, subcommand: &str) -> Command {
+        self.freestanding(subcommand, PROGRAMS, "target/programs")
+    }
+
+    fn freestanding(&self, subcommand: &str, target: &str, directory: &str) -> Command {
         let mut command = self.cargo(subcommand);
-        command.env("CARGO_TARGET_DIR", "target/bare");
+        command.env("CARGO_TARGET_DIR", directory);
         command.arg("-Zbuild-std=core,alloc,compiler_builtins");
         command.arg("-Zbuild-std-features=compiler-builtins-mem");
-        command.args(["-Zjson-target-spec", "--target", BARE]);
+        command.args(["-Zjson-target-spec", "--target", target]);
         command
     }
 

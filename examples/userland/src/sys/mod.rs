@@ -1,0 +1,22 @@
+//! System calls of Linux on i386, and the entry of a program: all that is unsafe in these programs.
+
+mod call;
+mod entry;
+mod file;
+mod heap;
+mod memory;
+mod poll;
+mod process;
+mod signal;
+mod status;
+mod time;
+
+pub use call::{Errno, Result, hostile};
+pub use entry::{Arguments, exit};
+pub use file::*;
+pub use memory::*;
+pub use poll::*;
+pub use process::*;
+pub use signal::*;
+pub use status::*;
+pub use time::*;
