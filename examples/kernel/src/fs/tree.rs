@@ -7,6 +7,7 @@ use super::directory::Directory;
 use super::file::{File, Object};
 use super::flags::OpenFlags;
 use super::inode::{Inode, Node, READ, SEARCH, WRITE};
+use super::live::Told;
 use super::mount::Mount;
 use super::pages::Pages;
 use super::pipe::{Ends, Fifo};
@@ -234,7 +235,9 @@ impl Tree {
         if flags.contains(OpenFlags::DIRECTORY) && !inode.is_directory() {
             return Err(Errno::ENOTDIR);
         }
-        if inode.is_directory() && flags.writes() {
+        // To cut a file is to write to it, however it is opened.
+        let writes = flags.writes() || flags.contains(OpenFlags::TRUNC);
+        if inode.is_directory() && writes {
             return Err(Errno::EISDIR);
         }
         let object = match &inode.node {
@@ -242,7 +245,7 @@ impl Tree {
             Node::Block(_) => return Err(Errno::ENXIO),
             Node::Regular(_) | Node::Directory(_) => Object::Inode,
             Node::Text(_) if flags.writes() => return Err(Errno::EACCES),
-            Node::Text(_) => Object::Text(Mutex::new(Vec::new())),
+            Node::Text(_) => Object::Text(Mutex::new(Told::new(inode.volume().budget()))),
             Node::Character(device) => match Memory::of(*device) {
                 Some(memory) => Object::Memory(memory),
                 None => Object::Tty(self.terminal(subject.job, *device, flags)?),
@@ -256,10 +259,9 @@ impl Tree {
                 Object::Pipe(pipe, ends)
             }
         };
-        let want = if flags.reads() { READ } else { 0 } | if flags.writes() { WRITE } else { 0 };
+        let want = if flags.reads() { READ } else { 0 } | if writes { WRITE } else { 0 };
         inode.check(subject, want)?;
         if flags.contains(OpenFlags::TRUNC) && inode.is_regular() {
-            inode.check(subject, WRITE)?;
             inode.truncate(0)?;
         }
         File::new(object, Some(inode), flags)
@@ -513,3 +515,8 @@ pub(super) fn check_delete(subject: &Subject, directory: &Inode, inode: &Inode) 
     }
     Ok(())
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod host;
+#[cfg(test)]
+pub(super) mod tests;
