@@ -75,6 +75,7 @@ pub fn init(sva: &Kernel) -> Result<(), u32> {
     pool.user.reserve_exact(length);
     pool.uses.resize(length, 0);
     (pool.low, pool.high, pool.total, pool.heap) = (low, count, total, heap);
+    pool.keep_free(1, low - heap);
     Ok(())
 }
 
@@ -115,21 +116,20 @@ pub fn has_room(bytes: usize) -> bool {
     if !grow(sva(), &mut pool.low, pool.high, frames) {
         return false;
     }
-    // What lies between in holes is no loss: a frame that is free there goes to the pool.
-    let first = pool.low - frames;
-    for number in before..first {
-        if let Some(frame) = Frame::new(number)
-            && sva().kind(frame) == Kind::Free
-        {
-            pool.free.push(frame);
-        }
-    }
+    let passed = pool.low - frames;
+    pool.keep_free(before, passed);
     pool.heap += frames;
     drop(guard);
     fits()
 }
 
 impl Pool {
+    /// Takes those of the frames `first..end` that are free: too few in a row for the heap, and so passed over.
+    fn keep_free(&mut self, first: u32, end: u32) {
+        let frames = (first..end).filter_map(Frame::new);
+        self.free.extend(frames.filter(|frame| sva().kind(*frame) == Kind::Free));
+    }
+
     /// A free frame that was never used.
     fn fresh(&mut self) -> Option<Frame> {
         while self.low < self.high {

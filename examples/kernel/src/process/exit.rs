@@ -26,12 +26,14 @@ pub fn end_task(current: Box<Current>) {
     drop(space);
     process.leave();
     table::remove_task(task.id);
-    let status = {
+    let (status, told) = {
         let mut state = process.state.lock();
         state.tasks.retain(|other| other.id != task.id);
         let last = state.tasks.is_empty();
-        if last { Some(state.ending.unwrap_or(0)) } else { None }
+        let subject = if last { state.subject.take() } else { None };
+        (if last { Some(state.ending.unwrap_or(0)) } else { None }, subject)
     };
+    drop(told);
     if let Some(status) = status {
         end_process(&process, status);
     }
