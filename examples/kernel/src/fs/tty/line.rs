@@ -76,9 +76,10 @@ impl Line {
         Ok(Self { termios, cells, ended: 0, literal: false, stopped: false, column: 0, start: 0 })
     }
 
-    /// Other modes. What waits is a line from now on, whatever it was.
+    /// Other modes. If lines come or go, what waits is one from now on, and ends of files are none.
     pub(super) fn set_termios(&mut self, termios: Termios) {
         if termios.is_canonical() != self.termios.is_canonical() {
+            self.cells.retain(|cell| *cell != Cell::EndOfFile);
             self.ended = self.cells.len();
             self.literal = false;
         }
@@ -359,7 +360,7 @@ impl Line {
                     *place = byte;
                     len += 1;
                 }
-                if !matches!(cell, Cell::Byte(_)) && (canonical || *cell == Cell::EndOfFile) {
+                if canonical && !matches!(cell, Cell::Byte(_)) {
                     end = Some(*cell);
                     break;
                 }
@@ -374,13 +375,10 @@ impl Line {
             if put < len {
                 return Ok(done);
             }
-            match end {
-                Some(Cell::EndOfFile) => self.forget(1),
-                Some(_) => return Ok(done),
-                None if len == 0 => return Ok(done),
-                None => continue,
+            if end == Some(Cell::EndOfFile) {
+                self.forget(1);
             }
-            if canonical {
+            if end.is_some() || len == 0 {
                 return Ok(done);
             }
         }
