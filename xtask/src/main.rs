@@ -33,6 +33,7 @@ use anyhow::{Context, Result, bail};
 use lexopt::Arg::{Long, Value};
 use lexopt::ValueExt;
 
+use crate::qemu::Boot;
 use crate::toolchain::SourceToolchain;
 
 const HELP: &str = "\
@@ -51,6 +52,8 @@ cargo xtask COMMAND
   userland [--add FILE]...
                      builds the programs of examples/userland and packs them with Debian's busybox
                      into target/userland/root.cpio, the root directory of a kernel that runs them
+  linux [--add FILE]... [--memory MIB] [--icount] [--timeout SECONDS] [-- COMMAND...]
+                     boots Debian's Linux for i386, which it fetches, with the same root directory
   hbench [--on SYSTEM]
                      what a kernel's operations cost, in instructions: on linux (Debian's for i386,
                      which it fetches), unchecked, kernel, or all, the default
@@ -135,6 +138,7 @@ fn command() -> Result<ExitCode> {
         "kernels" => kernels::kernels(name(&mut arguments)?.as_deref())?,
         "run" => return run::run(&run::Options::parse(&mut arguments, &below_root)?),
         "hbench" => hbench::hbench(&systems(&mut arguments)?)?,
+        "linux" => return linux(&mut arguments, &below_root),
         "userland" => {
             let added = added(&mut arguments, &below_root)?;
             println!("{}", userland::root(&SourceToolchain::find()?, &added)?.display());
@@ -160,6 +164,25 @@ fn systems(arguments: &mut lexopt::Parser) -> Result<Vec<hbench::System>> {
         }
     }
     Ok(systems)
+}
+
+/// Boots Linux on this terminal: options, and after `--` the command that its first process runs.
+fn linux(arguments: &mut lexopt::Parser, directory: &Path) -> Result<ExitCode> {
+    let (mut added, mut command) = (Vec::new(), Vec::new());
+    let (mut memory, mut icount, mut limit) = (None, false, None);
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Long("add") => added.push(directory.join(arguments.value()?)),
+            Long("memory") => memory = Some(arguments.value()?.parse()?),
+            Long("icount") => icount = true,
+            Long("timeout") => limit = Some(run::seconds(arguments.value()?.parse()?)?),
+            Value(word) => command.push(word.string()?),
+            _ => return Err(argument.unexpected().into()),
+        }
+    }
+    let root = userland::root(&SourceToolchain::find()?, &added)?;
+    let boot = Boot { memory, icount, limit, ..linux::boot(&root, &command.join(" "))? };
+    run::interactively(&boot)
 }
 
 /// Files after `--add`, relative to `directory`.

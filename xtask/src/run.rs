@@ -97,7 +97,7 @@ fn module(module: &str, directory: &Path) -> Result<String> {
     Ok([file, arguments].join(" ").trim_end().to_owned())
 }
 
-fn seconds(seconds: f64) -> Result<Duration> {
+pub fn seconds(seconds: f64) -> Result<Duration> {
     Duration::try_from_secs_f64(seconds).context("--timeout takes seconds")
 }
 
@@ -119,9 +119,13 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         mode: options.mode,
         checks: options.checks,
     };
-    let qemu = setup::qemu()?;
     boot.kernel = kernel.build(&toolchain)?;
-    let outcome = boot.interactive(&qemu)?;
+    interactively(&boot)
+}
+
+/// Boots on this terminal, and returns the guest's status.
+pub fn interactively(boot: &Boot) -> Result<ExitCode> {
+    let outcome = boot.interactive(&setup::qemu()?)?;
     eprint!("{}", outcome.warnings());
     match outcome.ending {
         Ending::Status(status) => Ok(ExitCode::from(status)),
