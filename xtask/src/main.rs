@@ -17,6 +17,7 @@ mod mutations;
 mod process;
 mod qemu;
 mod run;
+mod sessions;
 mod setup;
 mod snapshot;
 mod test;
@@ -57,6 +58,8 @@ cargo xtask COMMAND
   hbench [--on SYSTEM]
                      what a kernel's operations cost, in instructions: on linux (Debian's for i386,
                      which it fetches), unchecked, kernel, or all, the default
+  sessions [NAME]    lets the shell work on the example kernel in QEMU: all sessions, or those with NAME
+                     in their name
   run [OPTION]... [-- QEMU-ARGUMENT]...
                      boots an example kernel in QEMU and ends with its status; Ctrl-A X leaves
     --example NAME     which of examples/*, if there are several
@@ -136,6 +139,7 @@ fn command() -> Result<ExitCode> {
         "mutations" => mutations::mutations(name(&mut arguments)?.as_deref())?,
         "bench" => bench::bench()?,
         "kernels" => kernels::kernels(name(&mut arguments)?.as_deref())?,
+        "sessions" => sessions::sessions(name(&mut arguments)?.as_deref())?,
         "run" => return run::run(&run::Options::parse(&mut arguments, &below_root)?),
         "hbench" => hbench::hbench(&systems(&mut arguments)?)?,
         "linux" => return linux(&mut arguments, &below_root),
