@@ -18,6 +18,7 @@ mod mutations;
 mod process;
 mod qemu;
 mod run;
+mod sessions;
 mod setup;
 mod snapshot;
 mod test;
@@ -58,6 +59,8 @@ cargo xtask COMMAND
   hbench [--on SYSTEM]
                      what a kernel's operations cost, in instructions: on linux (Debian's for i386,
                      which it fetches), unchecked, kernel, or all, the default
+  sessions [NAME]    lets the shell work on the example kernel in QEMU: all sessions, or those with NAME
+                     in their name
   run [OPTION]... [-- QEMU-ARGUMENT]...
                      boots an example kernel in QEMU and ends with its status; Ctrl-A X leaves
     --example NAME     which of examples/*, if there are several
@@ -66,6 +69,8 @@ cargo xtask COMMAND
     --unchecked        without the library's checks, to see what they cost
     --memory MIB, --cpu NAME
                        the machine, if not QEMU's default of 128 and qemu32; for pae with NX
+    --exec COMMANDS    what the shell of the example `kernel` runs, instead of asking for it
+    --add FILE         puts a file into the root directory of that, as a program; may be repeated
     --append TEXT      the kernel's command line
     --module FILE      a boot module, with arguments if they follow a space; may be repeated
     --timeout SECONDS  ends the guest, as a failure
@@ -135,6 +140,7 @@ fn command() -> Result<ExitCode> {
         "mutations" => mutations::mutations(name(&mut arguments)?.as_deref())?,
         "bench" => bench::bench()?,
         "kernels" => kernels::kernels(name(&mut arguments)?.as_deref())?,
+        "sessions" => sessions::sessions(name(&mut arguments)?.as_deref())?,
         "run" => return run::run(&run::Options::parse(&mut arguments, &below_root)?),
         "hbench" => hbench::hbench(&systems(&mut arguments)?)?,
         "linux" => return linux(&mut arguments, &below_root),

@@ -135,6 +135,11 @@ impl Space {
         &self.regions
     }
 
+    /// How many pages it has.
+    pub fn resident(&self) -> u32 {
+        self.tables.runs(0, super::END_PAGE).map(|(_, run)| run.count).sum::<u32>() + self.parked.len() as u32
+    }
+
     /// Makes `page` accessible, which a program or a copy found it not to be.
     pub fn fault(&mut self, page: u32, access: Access) -> core::result::Result<(), Fault> {
         let Some(region) = self.regions.find(page) else {
