@@ -120,14 +120,10 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         mode: options.mode,
         checks: options.checks,
     };
-<<<<<<< HEAD
-    let mut boot = Boot { kernel: kernel.build(&SourceToolchain::find()?)?, ..options.boot.clone() };
+    boot.kernel = kernel.build(&toolchain)?;
     if kernel.directory.ends_with("drivers") {
         drivers::show(&mut boot)?;
     }
-=======
-    boot.kernel = kernel.build(&toolchain)?;
->>>>>>> 4bbdede25e64a48d39b20a855ebf7c997f22c747
     interactively(&boot)
 }
 
