@@ -76,6 +76,8 @@ cargo xtask COMMAND
     --unchecked        without the library's checks, to see what they cost
     --memory MIB, --cpu NAME
                        the machine, if not QEMU's default of 128 and qemu32; for pae with NX
+    --exec COMMANDS    what the shell of the example `kernel` runs, instead of asking for it
+    --add FILE         puts a file into the root directory of that, as a program; may be repeated
     --append TEXT      the kernel's command line
     --module FILE      a boot module, with arguments if they follow a space; may be repeated
     --timeout SECONDS  ends the guest, as a failure

@@ -1,0 +1,53 @@
+//! Files and directories that are made up as they are looked at.
+
+use super::inode::Inode;
+use crate::errno::{Errno, Result};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+/// The entries of a directory that nobody can change.
+pub(super) trait Names: Send + Sync {
+    /// What a name means in `directory`, which is these.
+    fn get(&self, directory: &Arc<Inode>, name: &[u8]) -> Result<Option<Arc<Inode>>>;
+
+    /// The first entry whose place is not before `place`, as [`Directory::next`](super::directory::Directory::next).
+    fn next(&self, directory: &Arc<Inode>, place: u64) -> Result<Option<Entry>>;
+}
+
+/// An entry of a directory on its way to who reads it.
+pub(super) struct Entry {
+    pub(super) place: u64,
+    pub(super) name: Arc<[u8]>,
+    pub(super) inode: Arc<Inode>,
+}
+
+/// The contents of a file that nobody can change.
+pub(super) trait Text: Send + Sync {
+    fn write(&self, to: &mut Writer) -> fmt::Result;
+}
+
+/// Text that grows as long as there is memory.
+#[derive(Default)]
+pub(super) struct Writer(Vec<u8>);
+
+impl Writer {
+    pub(super) fn bytes(&mut self, bytes: &[u8]) -> fmt::Result {
+        self.0.try_reserve(bytes.len()).map_err(|_| fmt::Error)?;
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// All that `text` writes; ENOMEM if there is no memory for it.
+    pub(super) fn all(text: &dyn Text) -> Result<Vec<u8>> {
+        let mut writer = Self::default();
+        text.write(&mut writer).map_err(|_| Errno::ENOMEM)?;
+        Ok(writer.0)
+    }
+}
+
+impl fmt::Write for Writer {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.bytes(text.as_bytes())
+    }
+}

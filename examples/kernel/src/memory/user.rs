@@ -1,0 +1,122 @@
+//! What a program has in its memory, read and written on its behalf.
+//!
+//! The library's copies stop at a page that is not there; here it is brought in, as if the program itself had touched
+//! it, and the copy goes on. Nobody who holds the address space may call this.
+
+use super::space::{Access, Fault, Space};
+use crate::errno::{Errno, Result};
+use crate::machine::sva;
+use spin::Mutex;
+use sva_os::address::VirtAddr;
+use sva_os::{Progress, Violation};
+
+/// The address space of the running task.
+pub type Shared = Mutex<Space>;
+
+/// Brings in the page at which a copy stopped.
+///
+/// # Errors
+///
+/// EFAULT if it cannot be had.
+#[cold]
+pub fn bring_in(space: &Shared, refused: Violation) -> Result<()> {
+    let (at, access) = match refused {
+        Violation::NotReadable(at) => (at, Access::Read),
+        Violation::NotWritable(at) => (at, Access::Write),
+        _ => return Err(Errno::EFAULT),
+    };
+    match space.lock().fault(at.containing().number(), access) {
+        Ok(()) => Ok(()),
+        Err(Fault::NoFrame) => Err(Errno::ENOMEM),
+        Err(_) => Err(Errno::EFAULT),
+    }
+}
+
+/// Goes on with a copy of `length` bytes until it is done.
+fn whole(space: &Shared, length: usize, mut copy: impl FnMut(usize) -> Progress) -> Result<()> {
+    let mut done = 0;
+    let mut stuck = 0;
+    while done < length {
+        let progress = copy(done);
+        done += progress.done as usize;
+        let Some(refused) = progress.refused else {
+            break;
+        };
+        // A page that is brought in and still cannot be used is somebody else's by now.
+        stuck = if progress.done == 0 { stuck + 1 } else { 0 };
+        if stuck > 2 {
+            return Err(Errno::EFAULT);
+        }
+        bring_in(space, refused)?;
+    }
+    Ok(())
+}
+
+fn address(start: u32, done: usize) -> VirtAddr {
+    VirtAddr::new(start.wrapping_add(done as u32))
+}
+
+/// Fills `bytes` from what the program has at `from`.
+pub fn read(space: &Shared, from: u32, bytes: &mut [u8]) -> Result<()> {
+    let length = bytes.len();
+    whole(space, length, |done| {
+        sva().copy_from_user(address(from, done), bytes.get_mut(done..).unwrap_or_default())
+    })
+}
+
+/// Writes `bytes` to what the program has at `to`.
+pub fn write(space: &Shared, to: u32, bytes: &[u8]) -> Result<()> {
+    whole(space, bytes.len(), |done| {
+        sva().copy_to_user(address(to, done), bytes.get(done..).unwrap_or_default())
+    })
+}
+
+/// So many bytes at `from`.
+pub fn array<const N: usize>(space: &Shared, from: u32) -> Result<[u8; N]> {
+    let mut bytes = [0; N];
+    read(space, from, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// So many words at `from`.
+pub fn words<const N: usize>(space: &Shared, from: u32) -> Result<[u32; N]> {
+    let mut bytes = [[0; 4]; N];
+    read(space, from, bytes.as_flattened_mut())?;
+    Ok(bytes.map(u32::from_le_bytes))
+}
+
+/// The word at `from`.
+pub fn word(space: &Shared, from: u32) -> Result<u32> {
+    let [word] = words(space, from)?;
+    Ok(word)
+}
+
+/// Writes words to `to`.
+pub fn put_words<const N: usize>(space: &Shared, to: u32, words: [u32; N]) -> Result<()> {
+    write(space, to, words.map(u32::to_le_bytes).as_flattened())
+}
+
+/// Reads the string at `from` to `bytes`, and says how long it is.
+///
+/// # Errors
+///
+/// EFAULT, or ENAMETOOLONG if there is no zero in so many bytes.
+pub fn string(space: &Shared, from: u32, bytes: &mut [u8]) -> Result<usize> {
+    let mut done = 0;
+    let mut stuck = 0;
+    loop {
+        let progress = sva().copy_str_from_user(address(from, done), bytes.get_mut(done..).unwrap_or_default());
+        done += progress.done as usize;
+        match progress.refused {
+            None => return Ok(done),
+            Some(Violation::RangeTooLong(_)) => return Err(Errno::ENAMETOOLONG),
+            Some(refused) => {
+                stuck = if progress.done == 0 { stuck + 1 } else { 0 };
+                if stuck > 2 {
+                    return Err(Errno::EFAULT);
+                }
+                bring_in(space, refused)?;
+            }
+        }
+    }
+}

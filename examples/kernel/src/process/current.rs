@@ -1,0 +1,299 @@
+//! What a task alone has.
+
+use super::{Process, Task};
+use crate::errno::{Errno, Result};
+use crate::fs::data::{Sink, Source};
+use crate::fs::descriptors::Descriptors;
+use crate::fs::file::File;
+use crate::fs::subject::Subject;
+use crate::machine::sva;
+use crate::memory::user::{self, Shared};
+use crate::schedule;
+use crate::fs::tty::{Access, Tty};
+use crate::signal::{IGNORE, Info, Set, send};
+use crate::wait::{TaskId, WaitQueue};
+use alloc::sync::Arc;
+use spin::Mutex;
+use sva_os::Violation;
+use sva_os::address::{Frame, VirtAddr};
+use sva_os::context::{TLS_SLOTS, TlsSegment, UserContext};
+
+/// A stack for signal handlers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct SignalStack {
+    /// Its lowest address.
+    pub start: u32,
+    /// Its size; 0 if there is none.
+    pub size: u32,
+}
+
+impl SignalStack {
+    /// Whether `at` lies in it.
+    pub const fn contains(self, at: u32) -> bool {
+        at.wrapping_sub(self.start) < self.size
+    }
+}
+
+/// A running task, as it sees itself.
+pub struct Current {
+    /// Its program's registers.
+    pub context: UserContext,
+    /// The root of its address space.
+    pub root: Frame,
+    /// What it is called where turns are given.
+    pub turn: TaskId,
+    /// What others know of it.
+    pub task: Arc<Task>,
+    /// Its process.
+    pub process: Arc<Process>,
+    /// Its address space.
+    pub space: Arc<Shared>,
+    /// Its open files.
+    pub files: Arc<Mutex<Descriptors>>,
+    /// Who it is to the file system.
+    pub subject: Arc<Mutex<Subject>>,
+    /// Its segments for thread-local storage.
+    pub tls: [Option<TlsSegment>; TLS_SLOTS as usize],
+    /// The number of the system call that a signal has just interrupted, for it may be begun anew.
+    pub interrupted: Option<u32>,
+    /// What it holds back again when a handler has run that `sigsuspend` waited for.
+    pub mask_after: Option<Set>,
+    /// Its stack for signal handlers.
+    pub stack: SignalStack,
+    /// Where a zero is written when it ends, for who waits there.
+    pub clear_at_end: u32,
+    /// It ends.
+    pub is_over: bool,
+}
+
+/// Where what is read for a program goes.
+pub struct UserSink {
+    at: u32,
+    stopped: Option<Violation>,
+}
+
+/// Where what a program writes comes from.
+pub struct UserSource {
+    at: u32,
+    stopped: Option<Violation>,
+}
+
+impl UserSink {
+    /// To what lies at `at`.
+    pub const fn new(at: u32) -> Self {
+        Self { at, stopped: None }
+    }
+
+    /// Where a page was missing.
+    pub const fn stopped(&self) -> Option<Violation> {
+        self.stopped
+    }
+}
+
+impl UserSource {
+    /// From what lies at `at`.
+    pub const fn new(at: u32) -> Self {
+        Self { at, stopped: None }
+    }
+
+    /// Where a page was missing.
+    pub const fn stopped(&self) -> Option<Violation> {
+        self.stopped
+    }
+}
+
+impl Sink for UserSink {
+    fn put(&mut self, bytes: &[u8]) -> Result<usize> {
+        let progress = sva().copy_to_user(VirtAddr::new(self.at), bytes);
+        self.at = self.at.wrapping_add(progress.done);
+        self.stopped = progress.refused;
+        Ok(progress.done as usize)
+    }
+
+    fn put_zeros(&mut self, count: usize) -> Result<usize> {
+        let progress = sva().zero_user(VirtAddr::new(self.at), u32::try_from(count).unwrap_or(u32::MAX));
+        self.at = self.at.wrapping_add(progress.done);
+        self.stopped = progress.refused;
+        Ok(progress.done as usize)
+    }
+}
+
+impl Source for UserSource {
+    fn get(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        let progress = sva().copy_from_user(VirtAddr::new(self.at), buffer);
+        self.at = self.at.wrapping_add(progress.done);
+        self.stopped = progress.refused;
+        Ok(progress.done as usize)
+    }
+}
+
+/// The most that one call reads or writes, as in Linux.
+const MOST: u32 = 0x7fff_f000;
+
+impl Current {
+    /// The file with this number.
+    #[inline]
+    pub fn file(&self, descriptor: u32) -> Result<Arc<File>> {
+        self.files.lock().get(descriptor).cloned()
+    }
+
+    /// Waits until somebody wakes this task, if no signal has come.
+    ///
+    /// # Errors
+    ///
+    /// EINTR.
+    pub fn sleep(&self) -> Result<()> {
+        if self.task.is_interrupted() {
+            return Err(Errno::EINTR);
+        }
+        schedule::block(self.turn);
+        Ok(())
+    }
+
+    /// Waits until `queue` is woken, or a signal comes; the caller looks again.
+    ///
+    /// # Errors
+    ///
+    /// EINTR.
+    pub fn sleep_in(&self, queue: &WaitQueue) -> Result<()> {
+        queue.add(self.turn);
+        let slept = self.sleep();
+        queue.remove(self.turn);
+        slept
+    }
+
+    /// Tries `again` until it need not wait for `file` to have one of these events.
+    fn until_ready(&self, file: &File, events: u16, mut again: impl FnMut() -> Result<usize>) -> Result<usize> {
+        loop {
+            match again() {
+                Err(Errno::EAGAIN) if !file.is_nonblocking() => {}
+                result => return result,
+            }
+            self.wait_for(file, events)?;
+        }
+    }
+
+    /// Waits until one of these events may have come to `file`.
+    ///
+    /// # Errors
+    ///
+    /// EINTR.
+    #[cold]
+    pub fn wait_for(&self, file: &File, events: u16) -> Result<()> {
+        let events = crate::fs::poll::Events::from_bits_retain(events);
+        file.queues(events, &mut |queue| queue.add(self.turn));
+        let slept = self.sleep();
+        file.queues(events, &mut |queue| queue.remove(self.turn));
+        slept
+    }
+
+    /// A process in the background that does this with its terminal is stopped, or told that it cannot (POSIX, 11.1.4).
+    ///
+    /// # Errors
+    ///
+    /// EINTR, when the signal is on its way and the call is to be begun anew; EIO.
+    pub fn check_foreground(&self, terminal: &Tty, access: Access) -> Result<()> {
+        if access == Access::Look {
+            return Ok(());
+        }
+        let job = self.process.job();
+        let Some(signal) = terminal.background_signal(job, access) else {
+            return Ok(());
+        };
+        let is_held = self.task.signals.lock().blocked.has(signal);
+        if is_held || self.process.action(signal).handler == IGNORE {
+            return if access == Access::Read { Err(Errno::EIO) } else { Ok(()) };
+        }
+        send::to_group(job.group, Info::kernel(signal))?;
+        Err(Errno::EINTR)
+    }
+
+    /// Reads once to `to`, and does not wait.
+    pub fn try_read(
+        &self,
+        to: u32,
+        count: u32,
+        mut read: impl FnMut(usize, &mut UserSink) -> Result<usize>,
+    ) -> Result<u32> {
+        let mut tries = 0;
+        loop {
+            let mut sink = UserSink::new(to);
+            let done = read(count.min(MOST) as usize, &mut sink)?;
+            match sink.stopped {
+                Some(stopped) if done == 0 && tries < 3 => user::bring_in(&self.space, stopped)?,
+                _ => return Ok(done as u32),
+            }
+            tries += 1;
+        }
+    }
+
+    /// Reads from `file` to `to`: `read` is told how much at most, and where to.
+    pub fn read_file(
+        &self,
+        file: &File,
+        to: u32,
+        count: u32,
+        mut read: impl FnMut(u64, usize, &mut UserSink) -> Result<usize>,
+    ) -> Result<u32> {
+        let count = count.min(MOST);
+        let mut done = 0;
+        loop {
+            let mut sink = UserSink { at: to.wrapping_add(done), stopped: None };
+            let left = (count - done) as usize;
+            let result = if done == 0 {
+                self.until_ready(file, 1, || read(done.into(), left, &mut sink))
+            } else {
+                read(done.into(), left, &mut sink)
+            };
+            match result {
+                Ok(more) => done += more as u32,
+                Err(_) if done > 0 => return Ok(done),
+                Err(error) => return Err(error),
+            }
+            match sink.stopped {
+                Some(stopped) if done < count => match user::bring_in(&self.space, stopped) {
+                    Err(_) if done > 0 => return Ok(done),
+                    other => other?,
+                },
+                _ => return Ok(done),
+            }
+        }
+    }
+
+    /// Writes what is at `from` to `file`, all of it unless that is not to wait.
+    pub fn write_file(
+        &self,
+        file: &File,
+        from: u32,
+        count: u32,
+        mut write: impl FnMut(u64, usize, &mut UserSource) -> Result<usize>,
+    ) -> Result<u32> {
+        let count = count.min(MOST);
+        let mut done = 0;
+        loop {
+            let mut source = UserSource { at: from.wrapping_add(done), stopped: None };
+            let left = (count - done) as usize;
+            let result = self.until_ready(file, 4, || {
+                source.at = from.wrapping_add(done);
+                write(done.into(), left, &mut source)
+            });
+            let more = match result {
+                Ok(more) => more as u32,
+                Err(_) if done > 0 => return Ok(done),
+                Err(error) => return Err(error),
+            };
+            done += more;
+            if done >= count {
+                return Ok(done);
+            }
+            match source.stopped {
+                Some(stopped) => match user::bring_in(&self.space, stopped) {
+                    Err(_) if done > 0 => return Ok(done),
+                    other => other?,
+                },
+                None if more == 0 || file.is_nonblocking() => return Ok(done),
+                None => {}
+            }
+        }
+    }
+}
