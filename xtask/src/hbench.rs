@@ -26,6 +26,7 @@ pub fn hbench(systems: &[System]) -> Result<()> {
     let qemu = setup::qemu()?;
     let root = userland::root(&toolchain, &[])?;
     let mut table = Table::default();
+    let mut failed = Vec::new();
     for system in systems {
         let boot = Boot {
             memory: Some(MEMORY),
@@ -37,21 +38,29 @@ pub fn hbench(systems: &[System]) -> Result<()> {
         let outcome = boot.captured(&qemu)?;
         print!("{}", outcome.output);
         eprint!("{}", outcome.warnings());
-        ensure!(outcome.ending == Ending::Status(0), "hbench on {system}: {}", outcome.ending);
-        table.add(*system, rows(&outcome.output)?);
+        let (rows, failures) = rows(&outcome.output).with_context(|| format!("hbench on {system}"))?;
+        table.add(*system, rows);
+        failed.extend(failures.iter().map(|row| format!("{row} on {system}")));
+        let expected = Ending::Status((!failures.is_empty()).into());
+        ensure!(outcome.ending == expected, "hbench on {system}: {}", outcome.ending);
     }
     println!("\n{table}");
+    ensure!(failed.is_empty(), "these rows failed: {}", failed.join(", "));
     Ok(())
 }
 
-/// The rows in what the program printed, in its order, if it came to its end and none failed.
-fn rows(output: &str) -> Result<Vec<Row>> {
+/// The rows in what the program printed, in its order, and the names of those that failed, if it came to its end.
+fn rows(output: &str) -> Result<(Vec<Row>, Vec<String>)> {
     let lines = output.lines().filter_map(|line| line.strip_prefix("hbench "));
     let (last, rows): (Vec<_>, Vec<_>) = lines.partition(|line| line.starts_with("rows="));
     let [last] = last[..] else { bail!("hbench did not come to its end") };
-    let rows = rows.iter().map(|line| line.parse()).collect::<Result<Vec<Row>>>()?;
-    ensure!(last == format!("rows={} failed=0", rows.len()), "hbench says {last}");
-    Ok(rows)
+    let count = rows.len();
+    let (failed, measured): (Vec<&str>, Vec<&str>) =
+        rows.into_iter().partition(|line: &&str| line.contains(" error="));
+    ensure!(last == format!("rows={} failed={}", count, failed.len()), "hbench says {last}");
+    let measured = measured.iter().map(|line| line.parse()).collect::<Result<Vec<Row>>>()?;
+    let name = |line: &str| line.split(' ').next().unwrap_or_default().to_owned();
+    Ok((measured, failed.into_iter().map(name).collect()))
 }
 
 impl FromStr for Row {
@@ -80,13 +89,18 @@ mod tests {
 
     #[test]
     fn rows_count_only_if_all_are_there() {
-        let rows = rows(OUTPUT).unwrap();
+        let (rows, failed) = rows(OUTPUT).unwrap();
+        assert!(failed.is_empty());
         assert_eq!(rows[0], Row { name: "getpid".to_owned(), bytes: 0, median: 336.5, spread: 0.0 });
         assert_eq!((rows[1].bytes, rows[1].median), (4096, 2048.0));
         let refused = |output: &str| super::rows(output).is_err();
         assert!(refused(&OUTPUT.replace("hbench rows=2 failed=0", "")), "no end");
         assert!(refused(&OUTPUT.replace("rows=2", "rows=3")), "a row is lost");
         assert!(refused(&OUTPUT.replace("failed=0", "failed=1")), "one failed");
-        assert!(refused(&OUTPUT.replace("median=336.50", "error=5")), "no number");
+        assert!(refused(&OUTPUT.replace("median=336.50", "median=x")), "no number");
+        let row = OUTPUT.lines().nth(1).unwrap();
+        let failing = OUTPUT.replace(row, "hbench row=getpid error=5").replace("failed=0", "failed=1");
+        let (rows, failed) = super::rows(&failing).unwrap();
+        assert_eq!((rows.len(), failed), (1, vec!["row=getpid".to_owned()]));
     }
 }

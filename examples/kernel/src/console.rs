@@ -26,7 +26,8 @@ static INPUT: AtomicBool = AtomicBool::new(false);
 static TERMINAL: Once<Arc<Tty>> = Once::new();
 
 /// Terminals that lead here: `/dev/console` and `/dev/ttyS0`.
-const DEVICES: [DeviceNumber; 2] = [DeviceNumber { major: 5, minor: 1 }, DeviceNumber { major: 4, minor: 64 }];
+const DEVICES: [DeviceNumber; 2] =
+    [DeviceNumber { major: 5, minor: 1 }, DeviceNumber { major: 4, minor: 64 }];
 
 /// Opens the serial port.
 ///

@@ -245,7 +245,10 @@ fn finish(sva: &'static Kernel, end: End) -> Status {
             u8::try_from(status >> 8).ok().and_then(Status::new).unwrap_or(Status::FAILED)
         }
         End::Status(signal) => {
-            console::print(format_args!("kernel: the first process was killed by signal {}\n", signal & 0x7f));
+            console::print(format_args!(
+                "kernel: the first process was killed by signal {}\n",
+                signal & 0x7f
+            ));
             Status::FAILED
         }
     }

@@ -1,8 +1,8 @@
 //! Giving a task another program.
 
 use super::program::{self, HEADERS, Program};
-use super::stack::{self, Given, auxiliary};
 use super::script;
+use super::stack::{self, Given, auxiliary};
 use crate::errno::{Errno, Result};
 use crate::fs::file::File;
 use crate::fs::flags::OpenFlags;

@@ -40,8 +40,15 @@ struct Pool {
     heap: u32,
 }
 
-static POOL: Mutex<Pool> =
-    Mutex::new(Pool { low: 0, high: 0, free: Vec::new(), user: Vec::new(), uses: Vec::new(), total: 0, heap: 0 });
+static POOL: Mutex<Pool> = Mutex::new(Pool {
+    low: 0,
+    high: 0,
+    free: Vec::new(),
+    user: Vec::new(),
+    uses: Vec::new(),
+    total: 0,
+    heap: 0,
+});
 
 /// How the frames are used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

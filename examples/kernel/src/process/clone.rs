@@ -213,7 +213,14 @@ pub fn begin_first(current: Box<Current>) -> Result<()> {
 
 /// The first process and its task.
 pub fn first(id: u32) -> (Arc<Process>, Arc<Task>) {
-    let process = Process::new(id, alloc::sync::Weak::new(), id, id, [Action::default(); COUNT], (*b"init\0\0\0\0\0\0\0\0\0\0\0\0", Arc::default()));
+    let process = Process::new(
+        id,
+        alloc::sync::Weak::new(),
+        id,
+        id,
+        [Action::default(); COUNT],
+        (*b"init\0\0\0\0\0\0\0\0\0\0\0\0", Arc::default()),
+    );
     let process = Arc::new(process);
     let task = Task::new(id, process.clone(), crate::signal::Set::EMPTY);
     (process, task)

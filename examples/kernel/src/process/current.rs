@@ -6,10 +6,10 @@ use crate::fs::data::{Sink, Source};
 use crate::fs::descriptors::Descriptors;
 use crate::fs::file::File;
 use crate::fs::subject::Subject;
+use crate::fs::tty::{Access, Tty};
 use crate::machine::sva;
 use crate::memory::user::{self, Shared};
 use crate::schedule;
-use crate::fs::tty::{Access, Tty};
 use crate::signal::{IGNORE, Info, Set, send};
 use crate::wait::{TaskId, WaitQueue};
 use alloc::sync::Arc;
@@ -163,7 +163,12 @@ impl Current {
     }
 
     /// Tries `again` until it need not wait for `file` to have one of these events.
-    fn until_ready(&self, file: &File, events: u16, mut again: impl FnMut() -> Result<usize>) -> Result<usize> {
+    fn until_ready(
+        &self,
+        file: &File,
+        events: u16,
+        mut again: impl FnMut() -> Result<usize>,
+    ) -> Result<usize> {
         loop {
             match again() {
                 Err(Errno::EAGAIN) if !file.is_nonblocking() => {}

@@ -60,7 +60,13 @@ impl Task {
     /// A task of `process`, which does not run yet.
     pub fn new(id: u32, process: Arc<Process>, blocked: Set) -> Arc<Self> {
         let signals = Mutex::new(Signals { pending: Pending::new(), blocked });
-        Arc::new(Self { id, process, turn: AtomicU32::new(u32::MAX), signals, attention: AtomicBool::new(false) })
+        Arc::new(Self {
+            id,
+            process,
+            turn: AtomicU32::new(u32::MAX),
+            signals,
+            attention: AtomicBool::new(false),
+        })
     }
 
     /// What it is called where turns are given.
@@ -148,7 +154,14 @@ pub struct Process {
 }
 
 impl Process {
-    fn new(id: u32, parent: Weak<Process>, group: u32, session: u32, actions: [Action; COUNT], (name, about): ([u8; 16], Arc<About>)) -> Self {
+    fn new(
+        id: u32,
+        parent: Weak<Process>,
+        group: u32,
+        session: u32,
+        actions: [Action; COUNT],
+        (name, about): ([u8; 16], Arc<About>),
+    ) -> Self {
         let state = State {
             parent,
             children: Vec::new(),

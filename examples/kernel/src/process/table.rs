@@ -13,7 +13,8 @@ struct Table {
     made: u64,
 }
 
-static TABLE: Mutex<Table> = Mutex::new(Table { processes: BTreeMap::new(), tasks: BTreeMap::new(), last: 0, made: 0 });
+static TABLE: Mutex<Table> =
+    Mutex::new(Table { processes: BTreeMap::new(), tasks: BTreeMap::new(), last: 0, made: 0 });
 
 /// Numbers are below this, as Linux's are by default.
 const END: u32 = 32_768;

@@ -82,9 +82,10 @@ impl Proc for Teller {
             (subject.uid, subject.gid)
         });
         // Whose address space is in use at this moment is not looked at: it is the one that asks, in the midst of a fault.
-        let (size, resident) = space.as_deref().and_then(|space| space.try_lock()).map_or((0, 0), |space| {
-            (space.regions().pages().saturating_mul(PAGE), space.resident())
-        });
+        let (size, resident) = space
+            .as_deref()
+            .and_then(|space| space.try_lock())
+            .map_or((0, 0), |space| (space.regions().pages().saturating_mul(PAGE), space.resident()));
         Some(proc::Process {
             parent,
             group: job.group,

@@ -139,7 +139,8 @@ pub(super) fn stat(current: &mut Current, at: u32, to: u32, flags: u32) -> Resul
 
 pub(super) fn statx(current: &mut Current, directory: u32, at: u32, flags: u32, to: u32) -> Result<u32> {
     check_flags(flags, NO_FOLLOW | EMPTY_PATH | NO_AUTOMOUNT | SYNC_TYPE)?;
-    let stat = if flags & EMPTY_PATH != 0 && directory != HERE && user::array::<1>(&current.space, at)? == [0] {
+    let stat = if flags & EMPTY_PATH != 0 && directory != HERE && user::array::<1>(&current.space, at)? == [0]
+    {
         current.file(directory)?.stat().to_statx()
     } else {
         with_inode(current, directory, at, flags, |_, _, inode| Ok(inode.stat().to_statx()))?
@@ -174,7 +175,8 @@ pub(super) fn read_link(current: &mut Current, directory: u32, at: u32, to: u32,
     if size.cast_signed() <= 0 {
         return Err(Errno::EINVAL);
     }
-    let text = with_inode(current, directory, at, NO_FOLLOW | EMPTY_PATH, |tree, _, inode| tree.read_link(inode))?;
+    let text =
+        with_inode(current, directory, at, NO_FOLLOW | EMPTY_PATH, |tree, _, inode| tree.read_link(inode))?;
     super::file::put_some(current, to, size, &text)
 }
 
@@ -225,7 +227,13 @@ pub(super) fn make_directory(current: &mut Current, directory: u32, at: u32, mod
     Ok(0)
 }
 
-pub(super) fn make_node(current: &mut Current, directory: u32, at: u32, mode: u32, device: u32) -> Result<u32> {
+pub(super) fn make_node(
+    current: &mut Current,
+    directory: u32,
+    at: u32,
+    mode: u32,
+    device: u32,
+) -> Result<u32> {
     check_room()?;
     let device = DeviceNumber::from_u32(device);
     with_path(current, directory, at, |tree, subject, start, path| {
@@ -256,9 +264,8 @@ pub(super) fn rename(
 }
 
 pub(super) fn change_directory(current: &mut Current, at: u32) -> Result<u32> {
-    let directory = with_path(current, HERE, at, |tree, subject, start, path| {
-        tree.find_directory(subject, start, path)
-    })?;
+    let directory =
+        with_path(current, HERE, at, |tree, subject, start, path| tree.find_directory(subject, start, path))?;
     current.subject.lock().directory = directory;
     Ok(0)
 }
@@ -294,7 +301,9 @@ pub(super) fn directory(current: &mut Current, to: u32, size: u32) -> Result<u32
 }
 
 pub(super) fn change_mode(current: &mut Current, directory: u32, at: u32, mode: u32) -> Result<u32> {
-    with_inode(current, directory, at, 0, |tree, subject, inode| tree.change_mode(subject, inode, mode as u16))?;
+    with_inode(current, directory, at, 0, |tree, subject, inode| {
+        tree.change_mode(subject, inode, mode as u16)
+    })?;
     Ok(0)
 }
 

@@ -98,11 +98,7 @@ fn deadline(current: &Current, timeout: u32, width: Width) -> Result<Option<u64>
 }
 
 /// Does `wait` with the signals held back that the set at `mask` has, if there is one.
-fn with_mask(
-    current: &mut Current,
-    mask: u32,
-    wait: impl FnOnce(&Current) -> Result<u32>,
-) -> Result<u32> {
+fn with_mask(current: &mut Current, mask: u32, wait: impl FnOnce(&Current) -> Result<u32>) -> Result<u32> {
     if mask == 0 {
         return wait(current);
     }
@@ -175,7 +171,8 @@ fn select_until(current: &Current, count: u32, at: [u32; 3], deadline: Option<u6
             let mut word = 0u32;
             for file in files.iter() {
                 let descriptor = file.descriptor.cast_unsigned();
-                if descriptor / 32 == place && file.events.contains(asked) && file.happened.intersects(counts) {
+                if descriptor / 32 == place && file.events.contains(asked) && file.happened.intersects(counts)
+                {
                     word |= 1 << (descriptor % 32);
                 }
             }

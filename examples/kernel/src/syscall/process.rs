@@ -1,15 +1,16 @@
 //! Calls about processes and tasks.
 
-use super::time::{Width, duration};
 use super::path::with_string;
+use super::time::{Width, duration};
 use crate::errno::{Errno, Result};
 use crate::exec::load::load;
 use crate::exec::stack::{Given, MOST_BYTES};
+use crate::machine::sva;
 use crate::memory::{pool, user};
 use crate::process::clone::{self, Request, flags, segment};
 use crate::process::current::SignalStack;
-use crate::process::wait::{self, Which};
 use crate::process::tell::About;
+use crate::process::wait::{self, Which};
 use crate::process::{Current, exited};
 use crate::signal::{Action, IGNORE};
 use crate::start::tree;
@@ -17,7 +18,6 @@ use crate::{futex, schedule, signal, time};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use sva_os::context::{FpState, TLS_SLOTS, TlsLimit};
-use crate::machine::sva;
 
 pub(super) fn exit(current: &mut Current, code: u32) -> Result<u32> {
     current.is_over = true;
@@ -76,7 +76,9 @@ fn long_string(current: &Current, at: u32, most: usize) -> Result<Vec<u8>> {
                 string.extend_from_slice(piece.get(..length).unwrap_or_default());
                 return Ok(string);
             }
-            Err(Errno::ENAMETOOLONG) if string.len() + piece.len() <= most => string.extend_from_slice(&piece),
+            Err(Errno::ENAMETOOLONG) if string.len() + piece.len() <= most => {
+                string.extend_from_slice(&piece)
+            }
             Err(Errno::ENAMETOOLONG) => return Err(Errno::E2BIG),
             Err(error) => return Err(error),
         }
@@ -154,7 +156,13 @@ fn name_of(path: &[u8]) -> [u8; 16] {
     name
 }
 
-pub(super) fn wait(current: &mut Current, which: u32, status_at: u32, options: u32, usage_at: u32) -> Result<u32> {
+pub(super) fn wait(
+    current: &mut Current,
+    which: u32,
+    status_at: u32,
+    options: u32,
+    usage_at: u32,
+) -> Result<u32> {
     let which = match which.cast_signed() {
         -1 => Which::Any,
         0 => Which::Group(current.process.state.lock().group),
