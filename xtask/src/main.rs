@@ -5,6 +5,7 @@
 mod applications;
 mod archive;
 mod bench;
+mod compare;
 mod debian;
 mod disassembly;
 mod ending;
@@ -60,7 +61,7 @@ cargo xtask COMMAND
   applications [--on SYSTEM]
                      builds bzip2 and LAME for i386, runs them on the systems, as hbench, and compares
                      what they write byte by byte, and what they cost
-  sessions [--on SYSTEM]
+  compare [--on SYSTEM]
                      runs the scripts of tests/sessions by busybox on the host and on the systems, as
                      hbench, and compares what they print
   linux [--add FILE]... [--memory MIB] [--icount] [--timeout SECONDS] [-- COMMAND...]
@@ -68,6 +69,8 @@ cargo xtask COMMAND
   hbench [--on SYSTEM]
                      what a kernel's operations cost, in instructions: on linux (Debian's for i386,
                      which it fetches), unchecked, kernel, or all, the default
+  sessions [NAME]    lets the shell work on the example kernel in QEMU: all sessions, or those with NAME
+                     in their name
   run [OPTION]... [-- QEMU-ARGUMENT]...
                      boots an example kernel in QEMU and ends with its status; Ctrl-A X leaves
     --example NAME     which of examples/*, if there are several
@@ -147,11 +150,12 @@ fn command() -> Result<ExitCode> {
         "mutations" => mutations::mutations(name(&mut arguments)?.as_deref())?,
         "bench" => bench::bench()?,
         "kernels" => kernels::kernels(name(&mut arguments)?.as_deref())?,
+        "sessions" => sessions::sessions(name(&mut arguments)?.as_deref())?,
         "run" => return run::run(&run::Options::parse(&mut arguments, &below_root)?),
         "hbench" => hbench::hbench(&systems(&mut arguments)?)?,
         "applications" => applications::applications(&systems(&mut arguments)?)?,
         "linux" => return linux(&mut arguments, &below_root),
-        "sessions" => sessions::sessions(&systems(&mut arguments)?)?,
+        "compare" => compare::compare(&systems(&mut arguments)?)?,
         "userland" => {
             let added = added(&mut arguments, &below_root)?;
             println!("{}", userland::root(&SourceToolchain::find()?, &added)?.display());

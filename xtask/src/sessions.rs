@@ -1,117 +1,162 @@
-//! `sessions`: scripts in `tests/sessions` that use a system as people do, run by the same busybox on the host's Linux
-//! and on the systems in QEMU. They have to print the same, line by line.
+//! Sessions: what the shell does on the example kernel, and what the kernel then says of itself.
+//!
+//! Each boots the kernel with the root directory of the programs and lets the shell run some commands. All that is
+//! expected must be in the output, in that order; whatever else happens, the kernel must find nothing amiss when it is
+//! switched off.
 
-use std::fs;
-use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, bail, ensure};
 
 use crate::ending::Ending;
-use crate::process::{read, run};
+use crate::kernel::{Checks, Kernel, Mode, Profile};
 use crate::qemu::Boot;
+use crate::run::{PROGRAMS, with_programs};
 use crate::setup;
-use crate::system::System;
 use crate::toolchain::SourceToolchain;
-use crate::userland::{self, Busybox};
 
-const SCRIPTS: &str = "tests/sessions";
-const DIRECTORY: &str = "target/sessions";
-/// What runs the scripts in `/`, each in a directory below `/tmp`.
-const COMMAND: &str = "/bin/sh /run.sh / /tmp";
-/// RAM of the machine in MiB.
-const MEMORY: u32 = 128;
-/// How long one system may take.
-const LIMIT: Duration = Duration::from_secs(600);
+/// What a kernel says in which all is as it was at the beginning.
+const CLEAN: &str = "kernel: audit clean, 0 of ";
 
-/// Runs the scripts on the host and on `systems`.
-pub fn sessions(systems: &[System]) -> Result<()> {
+struct Session {
+    name: &'static str,
+    mode: Mode,
+    /// RAM in MiB.
+    memory: u32,
+    /// Seconds that it may take.
+    limit: u64,
+    commands: &'static str,
+    /// Parts of the output, in order.
+    expected: &'static [&'static str],
+    /// The shell's.
+    status: u8,
+}
+
+const DAILY: Session = Session {
+    name: "daily",
+    mode: Mode::TwoLevel,
+    memory: 128,
+    limit: 60,
+    commands: include_str!("sessions/daily.sh"),
+    expected: &[
+        "hello from a pipe",
+        "1 2 3 4 5",
+        "ROOT:X:0:0",
+        "kept\n",
+        "lost 1",
+        "exited 7",
+        "killed 137",
+        "caught USR1",
+        "terminated 143",
+        "stopped and continued",
+        "1000",
+        "100000",
+        "sum of zeroes",
+        "background done",
+        "end of daily",
+    ],
+    status: 5,
+};
+
+const SESSIONS: &[Session] = &[
+    DAILY,
+    Session { name: "daily, PAE", mode: Mode::Pae, ..DAILY },
+    Session {
+        name: "hostile",
+        mode: Mode::TwoLevel,
+        memory: 64,
+        limit: 120,
+        commands: include_str!("sessions/hostile.sh"),
+        expected: &[
+            "badelf seed=1 count=1000",
+            "fuzz child=1",
+            "memhog what=pipes",
+            "forkbomb made=",
+            "alive\n",
+        ],
+        status: 0,
+    },
+    Session {
+        name: "little memory",
+        mode: Mode::TwoLevel,
+        memory: 16,
+        limit: 60,
+        commands: "memhog; forkbomb --seconds 1; echo alive",
+        expected: &["memhog what=pipes", "forkbomb made=", "alive\n"],
+        status: 0,
+    },
+];
+
+/// Runs those with `name` in their name, or all.
+pub fn sessions(name: Option<&str>) -> Result<()> {
     let toolchain = SourceToolchain::find()?;
     let qemu = setup::qemu()?;
-    let expected = on_host()?;
-    let root = userland::root(&toolchain, &scripts()?)?;
-    for system in systems {
-        let boot =
-            Boot { memory: Some(MEMORY), limit: Some(LIMIT), ..system.boot(&toolchain, &root, COMMAND)? };
-        println!("xtask: the sessions on {system}");
+    let mut failed = Vec::new();
+    let chosen = |session: &&Session| name.is_none_or(|name| session.name.contains(name));
+    for session in SESSIONS.iter().filter(chosen) {
+        let kernel = Kernel {
+            directory: ["examples", PROGRAMS].iter().collect(),
+            profile: Profile::Release,
+            mode: session.mode,
+            checks: Checks::Checked,
+        };
+        let mut boot = Boot {
+            memory: Some(session.memory),
+            cpu: (session.mode == Mode::Pae).then(|| "qemu32,+nx".to_owned()),
+            limit: Some(Duration::from_secs(session.limit)),
+            ..Boot::default()
+        };
+        with_programs(&mut boot, &toolchain, Vec::new(), Some(session.commands))?;
+        boot.kernel = kernel.build(&toolchain)?;
+        let start = Instant::now();
         let outcome = boot.captured(&qemu)?;
-        eprint!("{}", outcome.warnings());
-        compare(&system.to_string(), &outcome.output, &expected)?;
-        ensure!(outcome.ending == Ending::Status(0), "the sessions on {system}: {}", outcome.ending);
-        println!("xtask: {system} has printed the {} lines of the host", expected.lines().count());
+        let output = outcome.output.replace('\r', "");
+        match session.judge(&output, &outcome.ending) {
+            Ok(()) => println!("{:>7.1} s  session {}", start.elapsed().as_secs_f64(), session.name),
+            Err(error) => {
+                println!("{output}\nsession {}: {error}", session.name);
+                failed.push(session.name);
+            }
+        }
     }
+    ensure!(failed.is_empty(), "sessions failed: {}", failed.join(", "));
     Ok(())
 }
 
-/// The scripts, and what runs them: to be added to a root directory, where [`COMMAND`] finds them.
-fn scripts() -> Result<Vec<PathBuf>> {
-    let entries = fs::read_dir(SCRIPTS)?.collect::<Result<Vec<_>, _>>()?;
-    Ok(entries.iter().map(fs::DirEntry::path).collect())
-}
-
-/// What the scripts print on the host, by the busybox that is in the root directory.
-fn on_host() -> Result<String> {
-    let busybox = Busybox::fetch().context("the sessions are those of busybox")?;
-    let directory = std::env::current_dir()?.join(DIRECTORY);
-    let (bin, work) = (directory.join("bin"), directory.join("work"));
-    for old in [&bin, &work] {
-        if old.exists() {
-            fs::remove_dir_all(old)?;
+impl Session {
+    fn judge(&self, output: &str, ending: &Ending) -> Result<()> {
+        let mut rest = output;
+        for expected in self.expected {
+            match rest.split_once(expected) {
+                Some((_, behind)) => rest = behind,
+                None => bail!("{expected:?} is missing, or in another place"),
+            }
         }
-        fs::create_dir_all(old)?;
+        ensure!(output.contains(CLEAN), "the kernel does not say that all is as it was");
+        match ending {
+            Ending::Status(status) if *status == self.status => Ok(()),
+            Ending::Status(status) => bail!("status {status} instead of {}", self.status),
+            other => bail!("{other}"),
+        }
     }
-    let program = fs::canonicalize(&busybox.program)?;
-    for applet in &busybox.applets {
-        symlink(&program, bin.join(applet))?;
-    }
-    let scripts = fs::canonicalize(SCRIPTS)?;
-    let mut shell = Command::new(&program);
-    shell.arg("sh").arg(scripts.join("run.sh")).arg(&scripts).arg(&work);
-    shell.env_clear().env("PATH", &bin).env("HOME", "/");
-    println!("xtask: the sessions on the host");
-    let printed = between(&read(&mut shell)?)?;
-    fs::write(directory.join("host"), &printed)?;
-    Ok(printed)
-}
-
-/// Compares what a system printed with what the host did, and shows where they differ.
-fn compare(system: &str, output: &str, expected: &str) -> Result<()> {
-    let printed = between(output).with_context(|| format!("{system} has printed no session:\n{output}"))?;
-    if printed == expected {
-        return Ok(());
-    }
-    let file = Path::new(DIRECTORY).join(system);
-    fs::write(&file, printed)?;
-    let mut diff = Command::new("diff");
-    run(diff.arg("-u").arg(Path::new(DIRECTORY).join("host")).arg(file))
-        .with_context(|| format!("{system} and the host have not printed the same"))
-}
-
-/// From the line that names the first session to that which ends the last, without carriage returns.
-fn between(output: &str) -> Result<String> {
-    let lines: Vec<_> = output.lines().map(|line| line.trim_end_matches('\r')).collect();
-    let is_mark = |line: &&str| line.starts_with("==> ");
-    let first = lines.iter().position(is_mark).context("no session begins")?;
-    let last = lines.iter().rposition(is_mark).context("no session ends")?;
-    let begun = lines.iter().filter(|line| is_mark(line) && line.ends_with(" begins")).count();
-    let ended = lines.iter().filter(|line| is_mark(line) && line.contains(" ends with ")).count();
-    ensure!(begun == ended && begun > 0, "{begun} sessions begin, {ended} end");
-    Ok(lines[first..=last].join("\n") + "\n")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn judge(output: &str, status: u8) -> bool {
+        let session = Session { expected: &["one", "two"], status: 3, ..DAILY };
+        session.judge(output, &Ending::Status(status)).is_ok()
+    }
+
     #[test]
-    fn a_session_is_what_is_between_its_marks() {
-        let output =
-            "boot\r\n==> a begins\r\none\r\n==> a ends with 0\r\n==> b begins\n==> b ends with 1\nstatus 0\n";
-        let expected = "==> a begins\none\n==> a ends with 0\n==> b begins\n==> b ends with 1\n";
-        assert_eq!(between(output).unwrap(), expected);
-        assert!(between("boot\n").is_err());
-        assert!(between("==> a begins\n").is_err(), "it does not end");
+    fn a_session_passes_with_all_in_order_a_clean_audit_and_its_status() {
+        let clean = "kernel: audit clean, 0 of 7 frames missing";
+        assert!(judge(&format!("one\ntwo\n{clean}"), 3));
+        assert!(!judge(&format!("two\none\n{clean}"), 3));
+        assert!(!judge(&format!("one\n{clean}"), 3));
+        assert!(!judge("one\ntwo\nkernel: audit clean, 1 of 7 frames missing", 3));
+        assert!(!judge(&format!("one\ntwo\n{clean}"), 4));
     }
 }

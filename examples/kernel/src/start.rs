@@ -111,12 +111,12 @@ fn start(boot: &'static Boot<Mode>, sva: &'static Kernel) -> core::result::Resul
     })
 }
 
-/// The part of the memory that files may take, as a divisor.
-const FILES: u32 = 2;
+/// The part of the memory that files may take, in eighths: less than the heap gets, for other things lie there too.
+const FILES: u32 = 3;
 
 /// A root directory with what the boot modules hold.
 fn files(boot: &'static Boot<Mode>) -> Result<Tree> {
-    let budget = pool::total() / FILES * PAGE;
+    let budget = pool::total() / 8 * FILES * PAGE;
     let tree = Tree::new(budget as usize)?;
     for module in boot.modules() {
         // Besides the contents there are the names.
