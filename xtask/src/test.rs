@@ -117,9 +117,13 @@ fn bare_build() -> Result<()> {
     Ok(())
 }
 
+/// What depends on the width of a word: all but the searches, whose order of calls it does not change.
+const SUITES_32_BIT: [&str; 6] =
+    ["--lib", "--test=attacks", "--test=devices", "--test=model", "--test=space", "--test=threads"];
+
 fn tests_32_bit() -> Result<()> {
     setup::linker_32_bit()?;
-    run(SourceToolchain::find()?.hosted("test").args(["--package=sva-os", "--tests"]))
+    run(SourceToolchain::find()?.hosted("test").arg("--package=sva-os").args(SUITES_32_BIT))
 }
 
 fn test_kernels() -> Result<()> {
