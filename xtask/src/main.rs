@@ -20,6 +20,7 @@ mod mutations;
 mod process;
 mod qemu;
 mod run;
+mod safe;
 mod sessions;
 mod setup;
 mod snapshot;
@@ -53,6 +54,8 @@ cargo xtask COMMAND
                      goes on where it was stopped, --fresh starts anew;
                      --listed: all tests, also on what is listed as equivalent
   mutations [NAME]   applies the wrong orders in tests/mutants/*.patch: some test must fail
+  safe               expands the kernels' sources: no `unsafe` but the entry's and what is derived; counts
+                     their lines
   bench              counts the instructions of the checks, against their budgets
   kernels [NAME]     boots the test kernels in QEMU: all, or the runs with NAME in their name;
                      soak-long, a million swaps, has to be named
@@ -150,6 +153,7 @@ fn command() -> Result<ExitCode> {
         }
         "mutations" => mutations::mutations(name(&mut arguments)?.as_deref())?,
         "bench" => bench::bench()?,
+        "safe" => safe::safe()?,
         "kernels" => kernels::kernels(name(&mut arguments)?.as_deref())?,
         "sessions" => sessions::sessions(name(&mut arguments)?.as_deref())?,
         "run" => return run::run(&run::Options::parse(&mut arguments, &below_root)?),
