@@ -19,9 +19,13 @@ const EXAMPLES: &str = "examples";
 const PROGRAMS: &str = "userland";
 /// It climbs from a kernel that was not safe before, and says so.
 const CLIMBS: &str = "climb";
-/// What the compiler derives: `Clone` of a type that is `Copy` too; a comparison, behind the last variant.
-const DERIVED: [&str; 2] =
-    [":: core :: clone :: TrivialClone for", "{ :: core :: intrinsics :: unreachable () }"];
+/// What the compiler makes: of `derive(Clone)` for a type that is `Copy` too; of a comparison that is derived, behind the
+/// last variant; of `#[global_allocator]`, whose type somebody else has to vouch for.
+const DERIVED: [&str; 3] = [
+    ":: core :: clone :: TrivialClone for",
+    "{ :: core :: intrinsics :: unreachable () }",
+    "{ :: core :: alloc :: GlobalAlloc ::",
+];
 /// What `entry!` is made of: the name of the function, and the call of the library's own.
 const ENTRY: [&str; 2] = ["(no_mangle)", ":: sva_os :: boot :: start"];
 
