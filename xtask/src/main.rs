@@ -2,8 +2,10 @@
 
 #![forbid(unsafe_code)]
 
+mod applications;
 mod archive;
 mod bench;
+mod compare;
 mod debian;
 mod disassembly;
 mod ending;
@@ -20,6 +22,8 @@ mod run;
 mod sessions;
 mod setup;
 mod snapshot;
+mod system;
+mod table;
 mod test;
 mod toolchain;
 mod unpack;
@@ -35,6 +39,7 @@ use lexopt::Arg::{Long, Value};
 use lexopt::ValueExt;
 
 use crate::qemu::Boot;
+use crate::system::System;
 use crate::toolchain::SourceToolchain;
 
 const HELP: &str = "\
@@ -53,6 +58,12 @@ cargo xtask COMMAND
   userland [--add FILE]...
                      builds the programs of examples/userland and packs them with Debian's busybox
                      into target/userland/root.cpio, the root directory of a kernel that runs them
+  applications [--on SYSTEM]
+                     builds bzip2 and LAME for i386, runs them on the systems, as hbench, and compares
+                     what they write byte by byte, and what they cost
+  compare [--on SYSTEM]
+                     runs the scripts of tests/sessions by busybox on the host and on the systems, as
+                     hbench, and compares what they print
   linux [--add FILE]... [--memory MIB] [--icount] [--timeout SECONDS] [-- COMMAND...]
                      boots Debian's Linux for i386, which it fetches, with the same root directory
   hbench [--on SYSTEM]
@@ -142,7 +153,9 @@ fn command() -> Result<ExitCode> {
         "sessions" => sessions::sessions(name(&mut arguments)?.as_deref())?,
         "run" => return run::run(&run::Options::parse(&mut arguments, &below_root)?),
         "hbench" => hbench::hbench(&systems(&mut arguments)?)?,
+        "applications" => applications::applications(&systems(&mut arguments)?)?,
         "linux" => return linux(&mut arguments, &below_root),
+        "compare" => compare::compare(&systems(&mut arguments)?)?,
         "userland" => {
             let added = added(&mut arguments, &below_root)?;
             println!("{}", userland::root(&SourceToolchain::find()?, &added)?.display());
@@ -154,13 +167,13 @@ fn command() -> Result<ExitCode> {
 }
 
 /// What follows `--on`, all of it if nothing does.
-fn systems(arguments: &mut lexopt::Parser) -> Result<Vec<hbench::System>> {
-    let mut systems = hbench::System::ALL.to_vec();
+fn systems(arguments: &mut lexopt::Parser) -> Result<Vec<System>> {
+    let mut systems = System::ALL.to_vec();
     while let Some(argument) = arguments.next()? {
         match argument {
             Long("on") => {
                 systems = match arguments.value()?.string()?.as_str() {
-                    "all" => hbench::System::ALL.to_vec(),
+                    "all" => System::ALL.to_vec(),
                     name => vec![name.parse()?],
                 }
             }
