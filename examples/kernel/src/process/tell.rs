@@ -16,7 +16,7 @@ pub struct Teller;
 pub struct About {
     /// Its arguments, each with a zero at its end; no more than [`ARGUMENTS`] bytes of them.
     pub arguments: Vec<u8>,
-    /// The path of its program, as it was executed.
+    /// The path of its program's file.
     pub executable: Vec<u8>,
 }
 

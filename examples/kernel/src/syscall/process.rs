@@ -107,8 +107,9 @@ pub(super) fn execute(current: &mut Current, path: u32, arguments: u32, environm
         // To end the others without the process, and to give the one that stays the process's number, is not done.
         return Err(Errno::EBUSY);
     }
-    let about = Arc::new(About::new(&path, &given.arguments));
+    let mut about = About::new(&path, &given.arguments);
     let loaded = load(tree()?, &subject, &path, given)?;
+    about.executable = loaded.path;
     // From here on the task has its new program.
     current.root = loaded.space.lock().root();
     current.context = loaded.context;
@@ -132,7 +133,7 @@ pub(super) fn execute(current: &mut Current, path: u32, arguments: u32, environm
     state.has_executed = true;
     state.name = name_of(&path);
     state.space = Arc::downgrade(&current.space);
-    let old = core::mem::replace(&mut state.about, about);
+    let old = core::mem::replace(&mut state.about, Arc::new(about));
     drop(state);
     drop(old);
     Ok(0)
