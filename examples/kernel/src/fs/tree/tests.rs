@@ -77,6 +77,9 @@ fn permissions_are_asked_of_all_but_root() {
     tree.change_mode(&one.1, &file, 0o100).unwrap();
     file.check_execute(&root.1).unwrap();
     assert_eq!(file.check_execute(&two.1), Err(Errno::EACCES));
+    tree.change_mode(&one.1, &file, 0o6711).unwrap();
+    tree.change_owner(&one.1, &file, None, Some(1)).unwrap();
+    assert_eq!(file.stat().mode, S_IFREG | 0o711);
     one.unlink("tmp/file").unwrap();
     let device = DeviceNumber { major: 1, minor: 3 };
     let node = |mode| tree.make_node(&one.1, tree.root(), b"tmp/node", mode, device);
