@@ -13,7 +13,7 @@ pub(super) struct Cursor {
 
 impl Cursor {
     /// The line goes on in the first column.
-    fn to_margin(&mut self) {
+    fn return_to_margin(&mut self) {
         *self = Self::default();
     }
 }
@@ -72,12 +72,12 @@ impl<'s> Screen<'s> {
             b'\r' if flags.contains(OutputFlags::ONOCR) && self.cursor.column == 0 => {}
             b'\r' if flags.contains(OutputFlags::OCRNL) => {
                 if flags.contains(OutputFlags::ONLRET) {
-                    self.cursor.to_margin();
+                    self.cursor.return_to_margin();
                 }
                 self.raw(b'\n');
             }
             b'\r' => {
-                self.cursor.to_margin();
+                self.cursor.return_to_margin();
                 self.raw(byte);
             }
             b'\t' => {
