@@ -2,8 +2,10 @@
 
 #![forbid(unsafe_code)]
 
+mod applications;
 mod archive;
 mod bench;
+mod compare;
 mod debian;
 mod disassembly;
 mod ending;
@@ -17,8 +19,11 @@ mod mutations;
 mod process;
 mod qemu;
 mod run;
+mod sessions;
 mod setup;
 mod snapshot;
+mod system;
+mod table;
 mod test;
 mod toolchain;
 mod unpack;
@@ -33,6 +38,8 @@ use anyhow::{Context, Result, bail};
 use lexopt::Arg::{Long, Value};
 use lexopt::ValueExt;
 
+use crate::qemu::Boot;
+use crate::system::System;
 use crate::toolchain::SourceToolchain;
 
 const HELP: &str = "\
@@ -51,9 +58,19 @@ cargo xtask COMMAND
   userland [--add FILE]...
                      builds the programs of examples/userland and packs them with Debian's busybox
                      into target/userland/root.cpio, the root directory of a kernel that runs them
+  applications [--on SYSTEM]
+                     builds bzip2 and LAME for i386, runs them on the systems, as hbench, and compares
+                     what they write byte by byte, and what they cost
+  compare [--on SYSTEM]
+                     runs the scripts of tests/sessions by busybox on the host and on the systems, as
+                     hbench, and compares what they print
+  linux [--add FILE]... [--memory MIB] [--icount] [--timeout SECONDS] [-- COMMAND...]
+                     boots Debian's Linux for i386, which it fetches, with the same root directory
   hbench [--on SYSTEM]
                      what a kernel's operations cost, in instructions: on linux (Debian's for i386,
                      which it fetches), unchecked, kernel, or all, the default
+  sessions [NAME]    lets the shell work on the example kernel in QEMU: all sessions, or those with NAME
+                     in their name
   run [OPTION]... [-- QEMU-ARGUMENT]...
                      boots an example kernel in QEMU and ends with its status; Ctrl-A X leaves
     --example NAME     which of examples/*, if there are several
@@ -62,6 +79,8 @@ cargo xtask COMMAND
     --unchecked        without the library's checks, to see what they cost
     --memory MIB, --cpu NAME
                        the machine, if not QEMU's default of 128 and qemu32; for pae with NX
+    --exec COMMANDS    what the shell of the example `kernel` runs, instead of asking for it
+    --add FILE         puts a file into the root directory of that, as a program; may be repeated
     --append TEXT      the kernel's command line
     --module FILE      a boot module, with arguments if they follow a space; may be repeated
     --timeout SECONDS  ends the guest, as a failure
@@ -131,8 +150,12 @@ fn command() -> Result<ExitCode> {
         "mutations" => mutations::mutations(name(&mut arguments)?.as_deref())?,
         "bench" => bench::bench()?,
         "kernels" => kernels::kernels(name(&mut arguments)?.as_deref())?,
+        "sessions" => sessions::sessions(name(&mut arguments)?.as_deref())?,
         "run" => return run::run(&run::Options::parse(&mut arguments, &below_root)?),
         "hbench" => hbench::hbench(&systems(&mut arguments)?)?,
+        "applications" => applications::applications(&systems(&mut arguments)?)?,
+        "linux" => return linux(&mut arguments, &below_root),
+        "compare" => compare::compare(&systems(&mut arguments)?)?,
         "userland" => {
             let added = added(&mut arguments, &below_root)?;
             println!("{}", userland::root(&SourceToolchain::find()?, &added)?.display());
@@ -144,13 +167,13 @@ fn command() -> Result<ExitCode> {
 }
 
 /// What follows `--on`, all of it if nothing does.
-fn systems(arguments: &mut lexopt::Parser) -> Result<Vec<hbench::System>> {
-    let mut systems = hbench::System::ALL.to_vec();
+fn systems(arguments: &mut lexopt::Parser) -> Result<Vec<System>> {
+    let mut systems = System::ALL.to_vec();
     while let Some(argument) = arguments.next()? {
         match argument {
             Long("on") => {
                 systems = match arguments.value()?.string()?.as_str() {
-                    "all" => hbench::System::ALL.to_vec(),
+                    "all" => System::ALL.to_vec(),
                     name => vec![name.parse()?],
                 }
             }
@@ -158,6 +181,25 @@ fn systems(arguments: &mut lexopt::Parser) -> Result<Vec<hbench::System>> {
         }
     }
     Ok(systems)
+}
+
+/// Boots Linux on this terminal: options, and after `--` the command that its first process runs.
+fn linux(arguments: &mut lexopt::Parser, directory: &Path) -> Result<ExitCode> {
+    let (mut added, mut command) = (Vec::new(), Vec::new());
+    let (mut memory, mut icount, mut limit) = (None, false, None);
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Long("add") => added.push(directory.join(arguments.value()?)),
+            Long("memory") => memory = Some(arguments.value()?.parse()?),
+            Long("icount") => icount = true,
+            Long("timeout") => limit = Some(run::seconds(arguments.value()?.parse()?)?),
+            Value(word) => command.push(word.string()?),
+            _ => return Err(argument.unexpected().into()),
+        }
+    }
+    let root = userland::root(&SourceToolchain::find()?, &added)?;
+    let boot = Boot { memory, icount, limit, ..linux::boot(&root, &command.join(" "))? };
+    run::interactively(&boot)
 }
 
 /// Files after `--add`, relative to `directory`.

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 
 use crate::kernels::kernels;
 use crate::process::run;
+use crate::sessions::sessions;
 use crate::setup;
 use crate::toolchain::{SourceToolchain, cargo};
 use crate::userland;
@@ -47,6 +48,7 @@ const STEPS: &[Step] = &[
     Step { name: "bare i386 build", quick: false, run: bare_build },
     Step { name: "tests: 32-bit", quick: false, run: tests_32_bit },
     Step { name: "test kernels", quick: false, run: test_kernels },
+    Step { name: "sessions on the example kernel", quick: false, run: || sessions(None) },
 ];
 
 /// Runs the steps and prints how long each took. `quick` leaves out all but the daily ones.

@@ -19,7 +19,8 @@ use anyhow::{Context, Result, ensure};
 use crate::archive::{Archive, Node};
 use crate::debian;
 use crate::kernel::check;
-use crate::process::{read, run};
+use crate::process::{read, run, succeeds};
+use crate::setup;
 use crate::toolchain::{SourceToolchain, executables};
 
 const PACKAGE: &str = "userland";
@@ -62,7 +63,7 @@ pub fn lint(toolchain: &SourceToolchain) -> Result<()> {
 }
 
 /// The busybox and what it can be called, or nothing where it cannot be had, which is said.
-pub fn busybox() -> Option<Busybox> {
+fn busybox() -> Option<Busybox> {
     Busybox::fetch().inspect_err(|error| eprintln!("xtask: no busybox, so a small shell: {error:#}")).ok()
 }
 
@@ -75,7 +76,8 @@ pub struct Busybox {
 }
 
 impl Busybox {
-    fn fetch() -> Result<Self> {
+    /// Fetches it the first time.
+    pub fn fetch() -> Result<Self> {
         let program = debian::package("busybox-static")?.join("bin/busybox");
         check(&program).context("busybox is not what it should be")?;
         let applets = applets(&program)?;
@@ -83,10 +85,23 @@ impl Busybox {
     }
 }
 
-/// What a busybox says it can do. It runs where programs for i386 do; else qemu-i386 runs it.
+/// A command that runs a program for i386 here: by itself where the host can do that, else on an emulated CPU.
+/// `busybox` shows which.
+pub fn on_host(program: &Path, busybox: &Path) -> Result<Command> {
+    if succeeds(Command::new(busybox).arg("true")) {
+        return Ok(Command::new(program));
+    }
+    if !succeeds(Command::new("qemu-i386").arg("--version")) {
+        setup::install(&["qemu-user"], "to run programs for i386")?;
+    }
+    let mut command = Command::new("qemu-i386");
+    command.arg(program);
+    Ok(command)
+}
+
+/// What a busybox says it can do.
 fn applets(program: &Path) -> Result<Vec<String>> {
-    let list = read(Command::new(program).arg("--list"))
-        .or_else(|_| read(Command::new("qemu-i386").arg(program).arg("--list")))?;
+    let list = read(on_host(program, program)?.arg("--list"))?;
     let applets: Vec<_> = list.lines().map(str::to_owned).collect();
     ensure!(applets.iter().any(|name| name == "sh"), "this busybox has no shell");
     Ok(applets)

@@ -26,7 +26,8 @@ static INPUT: AtomicBool = AtomicBool::new(false);
 static TERMINAL: Once<Arc<Tty>> = Once::new();
 
 /// Terminals that lead here: `/dev/console` and `/dev/ttyS0`.
-const DEVICES: [DeviceNumber; 2] = [DeviceNumber { major: 5, minor: 1 }, DeviceNumber { major: 4, minor: 64 }];
+const DEVICES: [DeviceNumber; 2] =
+    [DeviceNumber { major: 5, minor: 1 }, DeviceNumber { major: 4, minor: 64 }];
 
 /// Opens the serial port.
 ///
@@ -81,6 +82,13 @@ pub fn attend() {
         }
         terminal.input(bytes.get(..count).unwrap_or_default());
     }
+}
+
+/// The terminal of a session and the group in its foreground, if it has this one.
+pub fn terminal_of(session: u32) -> Option<(DeviceNumber, u32)> {
+    let terminal = TERMINAL.get().filter(|terminal| terminal.session() == session)?;
+    let [_, device] = DEVICES;
+    Some((device, terminal.foreground()))
 }
 
 /// A session ends: it has the terminal no longer.

@@ -63,7 +63,8 @@ pub fn from_timespec(seconds: i64, nanoseconds: u32) -> Result<u64> {
 ///
 /// EINVAL if it is none.
 pub fn from_timeval(seconds: i32, microseconds: i32) -> Result<u64> {
-    let microseconds = u32::try_from(microseconds).ok().filter(|micros| *micros < 1_000_000).ok_or(Errno::EINVAL)?;
+    let microseconds =
+        u32::try_from(microseconds).ok().filter(|micros| *micros < 1_000_000).ok_or(Errno::EINVAL)?;
     from_timespec(seconds.into(), microseconds * 1000)
 }
 

@@ -7,7 +7,11 @@
 //! | `sh` | a small shell |
 //! | `tools` | `cat`, `echo`, `ls`, `ps` and a few more, by the name it is called with |
 //! | `hbench` | what a kernel's operations cost, one line a row |
-//! | `nothing` | ends, with status 0: the program that `hbench` executes |
+//! | `ticks` | what a program costs |
+//! | `fuzz` | every system call with arguments that no program would use |
+//! | `badelf` | executes broken ELF files |
+//! | `forkbomb`, `memhog` | want more than there is |
+//! | `nothing` | ends, with status 0: the program that `hbench` executes and `badelf` breaks |
 //!
 //! [`sys`] holds what is unsafe: the system calls and the entry of a program. Each program is a module here, and a
 //! line in `src/bin`. On a host only what makes no system call is built, with its tests.
@@ -17,11 +21,17 @@
 
 extern crate alloc;
 
+pub mod badelf;
 pub mod directory;
+pub mod fuzz;
 #[cfg(target_os = "none")]
 pub mod hbench;
 #[cfg(target_os = "none")]
+pub mod hogs;
+#[cfg(target_os = "none")]
 pub mod init;
+#[cfg(target_os = "none")]
+pub mod limited;
 #[cfg(target_os = "none")]
 pub mod nothing;
 pub mod shell;
@@ -29,6 +39,8 @@ pub mod statistics;
 #[cfg(target_os = "none")]
 #[allow(unsafe_code)]
 pub mod sys;
+#[cfg(target_os = "none")]
+pub mod ticks;
 #[cfg(target_os = "none")]
 pub mod tools;
 

@@ -12,6 +12,8 @@ use elf::segment::SegmentTable;
 
 /// How much of the beginning of a file says all about it: the headers must lie there.
 pub const HEADERS: usize = 4096;
+/// Bytes of the header itself.
+const HEADER: usize = 52;
 /// The most segments that are loaded.
 const MOST_SEGMENTS: usize = 64;
 /// Where a program goes that can go anywhere.
@@ -57,6 +59,10 @@ pub struct Program {
 /// ENOEXEC.
 pub fn plan(bytes: &[u8], base: u32) -> Result<Program> {
     let bad = |_| Errno::ENOEXEC;
+    // The parser takes it for granted that there is a header.
+    if bytes.len() < HEADER {
+        return Err(Errno::ENOEXEC);
+    }
     let ident = parse_ident::<LittleEndian>(bytes).map_err(bad)?;
     let header = FileHeader::parse_tail(ident, bytes.get(16..).ok_or(Errno::ENOEXEC)?).map_err(bad)?;
     if header.class != Class::ELF32 || header.e_machine != EM_386 || header.e_phentsize != 32 {
@@ -86,7 +92,9 @@ pub fn plan(bytes: &[u8], base: u32) -> Result<Program> {
                 let at = at.checked_add(base).ok_or(Errno::ENOEXEC)?;
                 let protection = protection(segment.p_flags);
                 let part = part(at, offset, in_file, in_memory, protection)?;
-                if parts.len() >= MOST_SEGMENTS || parts.last().is_some_and(|last: &Part| last.end > part.first) {
+                if parts.len() >= MOST_SEGMENTS
+                    || parts.last().is_some_and(|last: &Part| last.end > part.first)
+                {
                     return Err(Errno::ENOEXEC);
                 }
                 if headers == 0 && offset as usize <= start && start + length <= (offset + in_file) as usize {
@@ -101,7 +109,8 @@ pub fn plan(bytes: &[u8], base: u32) -> Result<Program> {
     if parts.is_empty() {
         return Err(Errno::ENOEXEC);
     }
-    let entry = u32::try_from(header.e_entry).ok().and_then(|entry| entry.checked_add(base)).ok_or(Errno::ENOEXEC)?;
+    let entry =
+        u32::try_from(header.e_entry).ok().and_then(|entry| entry.checked_add(base)).ok_or(Errno::ENOEXEC)?;
     Ok(Program { entry, parts, headers: (headers, 32, count), base, end, interpreter })
 }
 
@@ -160,20 +169,26 @@ mod tests {
     fn text_and_data_go_to_their_pages_and_the_heap_behind() {
         let program = plan(&file(ET_EXEC, 0x804_8100, &[TEXT, DATA]), BASE).unwrap();
         assert_eq!(program.entry, 0x804_8100);
-        assert_eq!(program.parts[0], Part {
-            first: 0x8048,
-            end: 0x804a,
-            protection: Protection::READ | Protection::EXECUTE,
-            offset: 0,
-            length: 0x1234
-        });
-        assert_eq!(program.parts[1], Part {
-            first: 0x804a,
-            end: 0x804e,
-            protection: Protection::READ | Protection::WRITE,
-            offset: 0x1000,
-            length: 0x1080
-        });
+        assert_eq!(
+            program.parts[0],
+            Part {
+                first: 0x8048,
+                end: 0x804a,
+                protection: Protection::READ | Protection::EXECUTE,
+                offset: 0,
+                length: 0x1234
+            }
+        );
+        assert_eq!(
+            program.parts[1],
+            Part {
+                first: 0x804a,
+                end: 0x804e,
+                protection: Protection::READ | Protection::WRITE,
+                offset: 0x1000,
+                length: 0x1080
+            }
+        );
         assert_eq!(program.end, 0x804_df00);
         assert_eq!(program.headers, (0x804_8034, 32, 2));
         assert_eq!((program.base, program.interpreter), (0, None));
@@ -182,7 +197,8 @@ mod tests {
     #[test]
     fn what_can_go_anywhere_goes_to_the_base() {
         let text = [PT_LOAD, 0, 0, 0x1234, 0x1234, PF_R];
-        let program = plan(&file(ET_DYN, 0x100, &[[PT_INTERP, 0x200, 0x200, 19, 19, PF_R], text]), BASE).unwrap();
+        let program =
+            plan(&file(ET_DYN, 0x100, &[[PT_INTERP, 0x200, 0x200, 19, 19, PF_R], text]), BASE).unwrap();
         assert_eq!((program.entry, program.base), (BASE + 0x100, BASE));
         assert_eq!(program.parts[0].first, BASE / PAGE);
         assert_eq!(program.interpreter, Some((0x200, 19)));
@@ -203,7 +219,8 @@ mod tests {
         let null = with(2, 0);
         let overlapping = with(4, 0x4000);
         let beyond_file_end = with(1, 0xffff_f000);
-        let bad = [kernel, over_the_edge, wrapping, misaligned, more_in_file, null, overlapping, beyond_file_end];
+        let bad =
+            [kernel, over_the_edge, wrapping, misaligned, more_in_file, null, overlapping, beyond_file_end];
         for (place, bytes) in bad.iter().enumerate() {
             assert_eq!(plan(bytes, BASE), Err(Errno::ENOEXEC), "{place}");
         }

@@ -203,16 +203,10 @@ mod tests {
     fn a_page_is_found_in_its_region_alone() {
         let regions = of(&[(10, 20), (20, 22), (30, 31)]);
         let first = |page| regions.find_with_first(page).map(|(first, _)| first);
-        assert_eq!([9, 10, 19, 20, 21, 22, 30, 31].map(first), [
-            None,
-            Some(10),
-            Some(10),
-            Some(20),
-            Some(20),
-            None,
-            Some(30),
-            None
-        ]);
+        assert_eq!(
+            [9, 10, 19, 20, 21, 22, 30, 31].map(first),
+            [None, Some(10), Some(10), Some(20), Some(20), None, Some(30), None]
+        );
     }
 
     #[test]

@@ -8,8 +8,8 @@ use super::region::{Backing, FilePart, Protection, Region, Regions};
 use super::table::{NoFrame, Run, Table, Tables};
 use super::{MAP_END, PAGE, TRAMPOLINE, pages_for};
 use crate::errno::{Errno, Result};
-use crate::fs::data::Sink;
 use crate::fs;
+use crate::fs::data::Sink;
 use crate::machine::{Mode, sva};
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -135,6 +135,11 @@ impl Space {
         &self.regions
     }
 
+    /// How many pages it has.
+    pub fn resident(&self) -> u32 {
+        self.tables.runs(0, super::END_PAGE).map(|(_, run)| run.count).sum::<u32>() + self.parked.len() as u32
+    }
+
     /// Makes `page` accessible, which a program or a copy found it not to be.
     pub fn fault(&mut self, page: u32, access: Access) -> core::result::Result<(), Fault> {
         let Some(region) = self.regions.find(page) else {
@@ -241,7 +246,8 @@ impl Space {
             self.has_shared = true;
             for page in first..end {
                 let filled = pool::take_zeroed().ok_or(Fault::NoFrame).and_then(|frame| {
-                    let protection = self.regions.find(page).map_or(Protection::empty(), |region| region.protection);
+                    let protection =
+                        self.regions.find(page).map_or(Protection::empty(), |region| region.protection);
                     if protection.is_empty() {
                         self.parked.insert(page, frame);
                         return Ok(());
@@ -413,7 +419,8 @@ impl Space {
         }
         let leaves = leaves.get(..count).unwrap_or_default();
         if lowers {
-            let progress = sva().protect_batch(table.frame, run.first, lowered.get(..count).unwrap_or_default());
+            let progress =
+                sva().protect_batch(table.frame, run.first, lowered.get(..count).unwrap_or_default());
             progress.complete().map_err(NoFrame::from)?;
         }
         leaves.iter().for_each(|(frame, _)| pool::share(*frame));

@@ -155,7 +155,11 @@ impl Tables {
 
     /// What tables of leaves for `page` hang in.
     fn parent(&self, page: u32) -> Option<Frame> {
-        if HAS_MIDDLE { self.middle.get((page >> (2 * BITS)) as usize).copied().flatten() } else { Some(self.root) }
+        if HAS_MIDDLE {
+            self.middle.get((page >> (2 * BITS)) as usize).copied().flatten()
+        } else {
+            Some(self.root)
+        }
     }
 
     fn table_or_make(&mut self, page: u32) -> Result<&mut Table, NoFrame> {

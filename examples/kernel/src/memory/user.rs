@@ -105,7 +105,8 @@ pub fn string(space: &Shared, from: u32, bytes: &mut [u8]) -> Result<usize> {
     let mut done = 0;
     let mut stuck = 0;
     loop {
-        let progress = sva().copy_str_from_user(address(from, done), bytes.get_mut(done..).unwrap_or_default());
+        let progress =
+            sva().copy_str_from_user(address(from, done), bytes.get_mut(done..).unwrap_or_default());
         done += progress.done as usize;
         match progress.refused {
             None => return Ok(done),

@@ -109,7 +109,8 @@ impl Saved {
 
     /// From the words of a `struct sigcontext`, which may be anything.
     pub fn from_words(words: &[u32; CONTEXT_WORDS]) -> Self {
-        let [gs, fs, es, ds, edi, esi, ebp, esp, ebx, edx, ecx, eax, number, error, eip, _, flags, ..] = *words;
+        let [gs, fs, es, ds, edi, esi, ebp, esp, ebx, edx, ecx, eax, number, error, eip, _, flags, ..] =
+            *words;
         let [.., floats, mask, address] = *words;
         Self {
             segments: [gs, fs, es, ds].map(|selector| selector as u16),

@@ -124,9 +124,14 @@ fn dispatch(current: &mut Current, number: u32, arguments: Arguments) -> Result<
         FCHOWNAT => path::change_owner(current, a, b, c, d, e),
         FCHOWN => path::change_owner_of(current, a, b, c),
         CHOWN16 => path::change_owner(current, path::HERE, a, identity::widen(b), identity::widen(c), 0),
-        LCHOWN16 => {
-            path::change_owner(current, path::HERE, a, identity::widen(b), identity::widen(c), path::NO_FOLLOW)
-        }
+        LCHOWN16 => path::change_owner(
+            current,
+            path::HERE,
+            a,
+            identity::widen(b),
+            identity::widen(c),
+            path::NO_FOLLOW,
+        ),
         FCHOWN16 => path::change_owner_of(current, a, identity::widen(b), identity::widen(c)),
         TRUNCATE => path::truncate(current, a, b.into()),
         TRUNCATE64 => path::truncate(current, a, wide(b, c)),

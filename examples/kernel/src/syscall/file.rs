@@ -5,8 +5,8 @@ use crate::fs::data::Source;
 use crate::fs::dirent::Layout;
 use crate::fs::file::{File, Whence};
 use crate::fs::flags::OpenFlags;
-use crate::memory::{pool, user};
 use crate::fs::tty::{Access, Patience, Tty, access_of};
+use crate::memory::{pool, user};
 use crate::process::Current;
 use crate::process::current::{UserSink, UserSource};
 use crate::time::{self, Event, SECOND};
@@ -121,13 +121,27 @@ pub(super) fn write_vector(current: &mut Current, descriptor: u32, at: u32, coun
     broken(current, written)
 }
 
-pub(super) fn read_at(current: &mut Current, descriptor: u32, to: u32, count: u32, offset: u64) -> Result<u32> {
+pub(super) fn read_at(
+    current: &mut Current,
+    descriptor: u32,
+    to: u32,
+    count: u32,
+    offset: u64,
+) -> Result<u32> {
     let file = current.file(descriptor)?;
     i64::try_from(offset).map_err(|_| Errno::EINVAL)?;
-    current.read_file(&file, to, count, |done, count, sink| file.read_at(offset.saturating_add(done), count, sink))
+    current.read_file(&file, to, count, |done, count, sink| {
+        file.read_at(offset.saturating_add(done), count, sink)
+    })
 }
 
-pub(super) fn write_at(current: &mut Current, descriptor: u32, from: u32, count: u32, offset: u64) -> Result<u32> {
+pub(super) fn write_at(
+    current: &mut Current,
+    descriptor: u32,
+    from: u32,
+    count: u32,
+    offset: u64,
+) -> Result<u32> {
     let file = current.file(descriptor)?;
     i64::try_from(offset).map_err(|_| Errno::EINVAL)?;
     current.write_file(&file, from, count, |done, count, source| {
@@ -163,7 +177,13 @@ pub(super) fn seek(current: &mut Current, descriptor: u32, offset: i64, whence: 
     current.file(descriptor)?.seek(offset, Whence::from_u32(whence)?)
 }
 
-pub(super) fn long_seek(current: &mut Current, descriptor: u32, offset: u64, to: u32, whence: u32) -> Result<u32> {
+pub(super) fn long_seek(
+    current: &mut Current,
+    descriptor: u32,
+    offset: u64,
+    to: u32,
+    whence: u32,
+) -> Result<u32> {
     let place = seek(current, descriptor, offset.cast_signed(), whence)?;
     user::write(&current.space, to, &place.to_le_bytes())?;
     Ok(0)
@@ -256,10 +276,9 @@ pub(super) fn control(current: &mut Current, descriptor: u32, what: u32, value: 
             user::write(&current.space, value, &UNLOCKED.to_le_bytes())?;
             Ok(0)
         }
-        command::SET_LOCK
-        | command::SET_LOCK_WAITING
-        | command::SET_LOCK64
-        | command::SET_LOCK64_WAITING => Ok(0),
+        command::SET_LOCK | command::SET_LOCK_WAITING | command::SET_LOCK64 | command::SET_LOCK64_WAITING => {
+            Ok(0)
+        }
         command::PIPE_SIZE => Ok(65_536),
         _ => Err(Errno::EINVAL),
     }
@@ -443,4 +462,3 @@ pub(super) fn put_some(current: &Current, to: u32, size: u32, bytes: &[u8]) -> R
     user::write(&current.space, to, some)?;
     Ok(some.len() as u32)
 }
-

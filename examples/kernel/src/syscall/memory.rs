@@ -149,14 +149,7 @@ pub(super) fn protect(current: &mut Current, at: u32, length: u32, protection: u
 const MAY_MOVE: u32 = 1;
 const MOVE_TO: u32 = 2;
 
-pub(super) fn remap(
-    current: &mut Current,
-    at: u32,
-    old: u32,
-    new: u32,
-    flags: u32,
-    to: u32,
-) -> Result<u32> {
+pub(super) fn remap(current: &mut Current, at: u32, old: u32, new: u32, flags: u32, to: u32) -> Result<u32> {
     if flags & !(MAY_MOVE | MOVE_TO) != 0 || flags == MOVE_TO || old == 0 || new == 0 {
         return Err(Errno::EINVAL);
     }

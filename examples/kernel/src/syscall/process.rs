@@ -1,13 +1,15 @@
 //! Calls about processes and tasks.
 
-use super::time::{Width, duration};
 use super::path::with_string;
+use super::time::{Width, duration};
 use crate::errno::{Errno, Result};
 use crate::exec::load::load;
 use crate::exec::stack::{Given, MOST_BYTES};
+use crate::machine::sva;
 use crate::memory::{pool, user};
 use crate::process::clone::{self, Request, flags, segment};
 use crate::process::current::SignalStack;
+use crate::process::tell::About;
 use crate::process::wait::{self, Which};
 use crate::process::{Current, exited};
 use crate::signal::{Action, IGNORE};
@@ -16,7 +18,6 @@ use crate::{futex, schedule, signal, time};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use sva_os::context::{FpState, TLS_SLOTS, TlsLimit};
-use crate::machine::sva;
 
 pub(super) fn exit(current: &mut Current, code: u32) -> Result<u32> {
     current.is_over = true;
@@ -75,7 +76,9 @@ fn long_string(current: &Current, at: u32, most: usize) -> Result<Vec<u8>> {
                 string.extend_from_slice(piece.get(..length).unwrap_or_default());
                 return Ok(string);
             }
-            Err(Errno::ENAMETOOLONG) if string.len() + piece.len() <= most => string.extend_from_slice(&piece),
+            Err(Errno::ENAMETOOLONG) if string.len() + piece.len() <= most => {
+                string.extend_from_slice(&piece)
+            }
             Err(Errno::ENAMETOOLONG) => return Err(Errno::E2BIG),
             Err(error) => return Err(error),
         }
@@ -104,7 +107,9 @@ pub(super) fn execute(current: &mut Current, path: u32, arguments: u32, environm
         // To end the others without the process, and to give the one that stays the process's number, is not done.
         return Err(Errno::EBUSY);
     }
+    let mut about = About::new(&path, &given.arguments);
     let loaded = load(tree()?, &subject, &path, given)?;
+    about.executable = loaded.path;
     // From here on the task has its new program.
     current.root = loaded.space.lock().root();
     current.context = loaded.context;
@@ -127,6 +132,10 @@ pub(super) fn execute(current: &mut Current, path: u32, arguments: u32, environm
     let mut state = current.process.state.lock();
     state.has_executed = true;
     state.name = name_of(&path);
+    state.space = Arc::downgrade(&current.space);
+    let old = core::mem::replace(&mut state.about, Arc::new(about));
+    drop(state);
+    drop(old);
     Ok(0)
 }
 
@@ -148,7 +157,13 @@ fn name_of(path: &[u8]) -> [u8; 16] {
     name
 }
 
-pub(super) fn wait(current: &mut Current, which: u32, status_at: u32, options: u32, usage_at: u32) -> Result<u32> {
+pub(super) fn wait(
+    current: &mut Current,
+    which: u32,
+    status_at: u32,
+    options: u32,
+    usage_at: u32,
+) -> Result<u32> {
     let which = match which.cast_signed() {
         -1 => Which::Any,
         0 => Which::Group(current.process.state.lock().group),

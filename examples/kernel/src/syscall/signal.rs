@@ -230,7 +230,7 @@ pub(super) fn kill(current: &mut Current, id: u32, signal: u32) -> Result<u32> {
     }
     let info = Info::user(signal, current.process.id);
     match id.cast_signed() {
-        0 => send::to_group(current.process.state.lock().group, info)?,
+        0 => send::to_group(current.process.job().group, info)?,
         -1 => {
             let all = table::processes();
             let others = all.iter().filter(|other| other.id != start::INIT && other.id != current.process.id);
@@ -279,9 +279,8 @@ fn left(current: &Current) -> (u64, u64) {
 }
 
 fn set_alarm(current: &Current, first: u64, interval: u64) {
-    let next = (first > 0).then(|| {
-        (time::at(time::now().saturating_add(first), Event::Alarm(current.process.id)), interval)
-    });
+    let next = (first > 0)
+        .then(|| (time::at(time::now().saturating_add(first), Event::Alarm(current.process.id)), interval));
     let before = core::mem::replace(&mut current.process.state.lock().alarm, next);
     if let Some((name, _)) = before {
         time::call_off(name);
@@ -327,4 +326,3 @@ pub(super) fn set_timer(current: &mut Current, which: u32, new: u32, old: u32) -
     set_alarm(current, first, interval);
     Ok(0)
 }
-

@@ -175,4 +175,3 @@ pub(super) fn times(current: &mut Current, to: u32) -> Result<u32> {
     }
     Ok((time::now() / (SECOND / 100)) as u32)
 }
-

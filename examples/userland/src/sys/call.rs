@@ -131,14 +131,3 @@ pub(super) unsafe fn call6(number: usize, arguments: &[usize; 6]) -> Result<usiz
     }
     answer(eax)
 }
-
-/// Any system call, with any arguments, which may be hostile.
-///
-/// # Safety
-///
-/// The call may do anything to this process. Call it only where that does not matter: in a child that is there to
-/// be broken, and ends without using what it was left.
-pub unsafe fn hostile(number: usize, arguments: &[usize; 6]) -> Result<usize> {
-    // SAFETY: the caller's promise.
-    unsafe { call6(number, arguments) }
-}

@@ -35,6 +35,30 @@ impl Pages {
         }
     }
 
+    /// Where they start.
+    pub fn address(&self) -> u32 {
+        self.start as u32
+    }
+
+    /// Gives those behind the first `length` bytes back.
+    pub fn shorten(&mut self, length: usize) {
+        let rest = self.length.saturating_sub(length);
+        if length.is_multiple_of(PAGE) && rest > 0 {
+            // SAFETY: nobody has a reference into the mapping, and from now on it ends there.
+            _ = unsafe { call3(MUNMAP, [self.start + length, rest, 0]) };
+            self.length = length;
+        }
+    }
+
+    /// Writes bytes from an offset on, as many as there is room for.
+    pub fn write(&mut self, offset: usize, bytes: &[u8]) {
+        for (at, byte) in (offset..self.length).zip(bytes) {
+            let place = core::ptr::with_exposed_provenance_mut::<u8>(self.start + at);
+            // SAFETY: the byte lies in the mapping, which is ours alone.
+            unsafe { place.write_volatile(*byte) };
+        }
+    }
+
     /// Gives the pages back.
     pub fn unmap(self) {}
 

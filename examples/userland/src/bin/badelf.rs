@@ -1,0 +1,5 @@
+//! See `userland::badelf`.
+#![cfg_attr(target_os = "none", no_std, no_main)]
+#![forbid(unsafe_code)]
+
+userland::program!(userland::badelf::main);

@@ -1,0 +1,5 @@
+//! See `userland::hogs`.
+#![cfg_attr(target_os = "none", no_std, no_main)]
+#![forbid(unsafe_code)]
+
+userland::program!(userland::hogs::forkbomb);

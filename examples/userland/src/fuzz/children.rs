@@ -1,0 +1,120 @@
+//! The children that make the calls.
+
+use oorandom::Rand32;
+
+use super::call::{Call, Places, value};
+use crate::limited::{Ending, limited};
+use crate::sys::{self, Arguments, File, OUTPUT, PAGE, Pages, Sacrifice, mode, print_to};
+
+const CHILDREN: u32 = 100_000;
+const CALLS: u32 = 100;
+const SECONDS: u32 = 10;
+/// How long one child may take, in milliseconds.
+const PATIENCE: u32 = 100;
+/// How many words of memory change before each call.
+const WORDS: u32 = 64;
+/// How many children there are for each line of progress.
+const PROGRESS: u32 = 100;
+
+/// Makes children.
+pub fn main(arguments: Arguments) -> i32 {
+    let option = |name, otherwise| arguments.option(name).unwrap_or(otherwise);
+    let seed = option("--seed", 1);
+    let calls = option("--calls", CALLS);
+    let plan = Plan { calls, number: arguments.option("--number"), verbose: option("--verbose", 0) != 0 };
+    let Ok(start) = sys::now() else {
+        print_to(OUTPUT, format_args!("fuzz: there is no clock\n"));
+        return 1;
+    };
+    let (mut children, mut exited, mut signalled, mut stopped) = (0_u32, 0, 0, 0);
+    while children < option("--children", CHILDREN) {
+        let time = sys::now().map_or(u64::MAX, |now| now.saturating_sub(start).as_secs());
+        if time >= option("--seconds", SECONDS).into() {
+            break;
+        }
+        let own = seed.wrapping_add(children);
+        if plan.verbose || children.is_multiple_of(PROGRESS) {
+            print_to(OUTPUT, format_args!("fuzz child={own}\n"));
+        }
+        match limited(PATIENCE, || plan.run(own)) {
+            Ok(Ending::Exit(_)) => exited += 1,
+            Ok(Ending::Signal(_)) => signalled += 1,
+            Ok(Ending::Stopped) => stopped += 1,
+            Err(error) => {
+                print_to(OUTPUT, format_args!("fuzz: no process: {error}\n"));
+                return 1;
+            }
+        }
+        children += 1;
+    }
+    print_to(
+        OUTPUT,
+        format_args!(
+            "fuzz seed={seed} children={children} calls={calls} exited={exited} signalled={signalled} stopped={stopped}\n"
+        ),
+    );
+    0
+}
+
+/// What each child does.
+struct Plan {
+    calls: u32,
+    number: Option<u32>,
+    verbose: bool,
+}
+
+impl Plan {
+    fn run(&self, seed: u32) -> i32 {
+        let mut random = Rand32::new(seed.into());
+        let Some((mut memory, places)) = prepare() else { return 2 };
+        let own = sys::own_pid();
+        let mut sacrifice = Sacrifice::of_this_process();
+        for _ in 0..self.calls {
+            for _ in 0..WORDS {
+                let at = random.rand_range(0..places.length);
+                memory.write(at as usize, &value(&mut random, &places).to_ne_bytes());
+            }
+            memory.write(0, b"/tmp/fuzz\0");
+            let call = Call::any(&mut random, &places, self.number);
+            if self.verbose {
+                print_to(File(VERBOSE), format_args!("{call:x?}\n"));
+            }
+            sacrifice.call(call.number, call.arguments);
+            if call.may_fork() && sys::own_pid() != own {
+                return 0;
+            }
+        }
+        0
+    }
+}
+
+/// Where a verbose child prints: none of the numbers that are tried.
+const VERBOSE: u32 = 300;
+
+/// Takes away what belongs to others, and leaves a few files to play with.
+fn prepare() -> Option<(Pages, Places)> {
+    _ = sys::new_session();
+    OUTPUT.duplicate_to(File(VERBOSE)).ok()?;
+    (0..16).for_each(|number| _ = File(number).close());
+    let null = File::open(c"/dev/null", mode::READ_WRITE).ok()?;
+    _ = sys::pipe();
+    _ = File::open(c"/tmp/fuzz", mode::READ_WRITE | mode::CREATE);
+    _ = File::open(c"/tmp", mode::READ);
+    _ = null.duplicate_from(9);
+    let mut memory = Pages::map(3 * PAGE).ok()?;
+    memory.shorten(2 * PAGE);
+    let start = memory.address();
+    let here = 0_u32;
+    let places = Places {
+        memory: start,
+        length: 2 * PAGE as u32,
+        code: prepare as *const () as u32,
+        stack: (&raw const here).addr() as u32,
+        paths: [start, address(c"/"), address(c"/dev/null"), address(c"/proc/self/status")],
+    };
+    Some((memory, places))
+}
+
+fn address(path: &'static core::ffi::CStr) -> u32 {
+    path.as_ptr().addr() as u32
+}
