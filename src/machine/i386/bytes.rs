@@ -2,6 +2,8 @@
 //!
 //! Those of `compiler_builtins` are loops in Rust, several instructions for each word, and give way to these. A string
 //! instruction does a word at a time, on every CPU. DF is clear on entry (System V ABI), and again on the way out.
+//!
+//! A kernel that boots itself may have its own, so they come with the feature `boot` alone.
 
 use core::arch::global_asm;
 
