@@ -13,7 +13,7 @@
 use super::*;
 use crate::interrupt::fixture::{Emulator, machine, port};
 use crate::machine::Emulated;
-use crate::machine::emulated::{Direction, Register};
+use crate::machine::emulated::{DeviceAccess, Direction, Register};
 use crate::mmu::TwoLevel;
 use proptest::prelude::*;
 use std::vec::Vec;
@@ -184,6 +184,10 @@ fn the_time_stamp_is_measured_against_the_third_counter() {
             .filter(|a| a.direction == Direction::Write && a.register == Register::Port(0x61))
             .map(|a| port(a).1)
             .collect();
+        // Looked at once before, and until the counter has ended.
+        let is_look =
+            |a: &&DeviceAccess| a.direction == Direction::Read && a.register == Register::Port(0x61);
+        assert_eq!(machine.devices().log.iter().filter(is_look).count(), 1 + polls as usize);
         let kept = first & 0x0c;
         // Closed, then open with the loudspeaker off, and at last as it was.
         assert_eq!(gates, [kept, kept | 1, first & 0x0f]);
