@@ -26,6 +26,8 @@ use crate::toolchain::{SourceToolchain, executables};
 
 const PACKAGE: &str = "userland";
 const ARTIFACTS: &str = "target/userland";
+/// Where the small shell is, once it is built.
+pub const SHELL: &str = "target/userland/sh";
 /// What `tools` does, by the name it is called with.
 const TOOLS: [&str; 11] =
     ["cat", "echo", "false", "kill", "ls", "mkdir", "mount", "ps", "rm", "sleep", "true"];
