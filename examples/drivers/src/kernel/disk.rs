@@ -76,7 +76,7 @@ pub(super) fn run(world: &World) -> Result<(), Failure> {
         if !partition.is_fat() {
             continue;
         }
-        manager.device(|device| device.allow(MOST_BLOCKS));
+        manager.device(|device| device.allow(MOST_BLOCKS, *partition));
         volume(world, &manager, index)?;
     }
     manager.device(|device| device.device().flush())?;
