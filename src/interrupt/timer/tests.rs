@@ -191,6 +191,10 @@ fn the_time_stamp_is_measured_against_the_third_counter() {
         let kept = first & 0x0c;
         // Closed, then open with the loudspeaker off, and at last as it was.
         assert_eq!(gates, [kept, kept | 1, first & 0x0f]);
+        // The third counter, low byte first, mode 0.
+        let is_control = |a: &&DeviceAccess| a.register == Register::Port(0x43);
+        let controls: Vec<_> = machine.devices().log.iter().filter(is_control).map(port).collect();
+        assert_eq!(controls, [(0x43, 0xb0)]);
         machine.devices().log.retain(|access| matches!(access.register, Register::Port(_)));
         assert_eq!(listen(machine)[2], Counter { mode: 0, count: Some(11_931), low: None });
         assert!(machine.interrupts_enabled(crate::interrupt::fixture::BOOT));
