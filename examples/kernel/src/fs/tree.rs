@@ -282,7 +282,9 @@ impl Tree {
             return own.map(|(_, terminal)| terminal.clone()).ok_or(Errno::ENXIO);
         }
         let (_, terminal) = terminals.iter().find(|(other, _)| *other == device).ok_or(Errno::ENXIO)?;
-        if own.is_none() && !flags.contains(OpenFlags::NOCTTY) && job.session != 0 {
+        // As in Linux, the console is nobody's by being opened.
+        let is_taken = device != DeviceNumber::CONSOLE && !flags.contains(OpenFlags::NOCTTY);
+        if own.is_none() && is_taken && job.session != 0 {
             // That another session has it, or the caller leads none, is no reason not to open it.
             let _ = terminal.acquire(job);
         }
