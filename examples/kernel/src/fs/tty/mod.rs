@@ -1,11 +1,13 @@
 //! Terminals: keys in, text out, and who may have them.
 
+#[cfg(all(test, target_os = "linux"))]
+mod host;
 pub(super) mod ioctl;
 mod line;
 mod screen;
 mod termios;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 pub use ioctl::{Access, access_of};
 pub use line::{SIGINT, SIGQUIT, SIGTSTP};
