@@ -94,7 +94,8 @@ pub fn clone(current: &mut Current, request: Request) -> Result<u32> {
     {
         return Err(Errno::EINVAL);
     }
-    if !pool::has_room(COST) {
+    let records = if has(flags::VM) { 0 } else { current.space.lock().record_bytes() };
+    if !pool::has_room(COST + records) {
         return Err(Errno::ENOMEM);
     }
     let mut tls = current.tls;
