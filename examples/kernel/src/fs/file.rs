@@ -5,7 +5,8 @@ use super::device::{DeviceNumber, Memory};
 use super::directory::Directory;
 use super::flags::OpenFlags;
 use super::inode::{Inode, Node};
-use super::live::Writer;
+use super::live::{Told, Writer};
+use super::lock::{self, Locks, Owner, Record};
 use super::pages::MAX_SIZE;
 use super::pipe::{Ends, PIPE_BUF, Pipe};
 use super::poll::Events;
@@ -16,7 +17,6 @@ use super::volume::Volume;
 use crate::errno::{Errno, Result};
 use crate::wait::WaitQueue;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 use spin::Mutex;
 
@@ -42,7 +42,7 @@ pub(super) enum Object {
     Pipe(Arc<Pipe>, Ends),
     Tty(Arc<Tty>),
     /// What its inode tells, as it was when last read from the start.
-    Text(Mutex<Vec<u8>>),
+    Text(Mutex<Told>),
     /// Opened with `O_PATH`: neither read nor written.
     Path,
 }
@@ -211,11 +211,10 @@ impl File {
                 let Object::Text(kept) = &self.object else { return Err(Errno::EINVAL) };
                 if offset == 0 || kept.lock().is_empty() {
                     let new = Writer::all(&**text)?;
-                    *kept.lock() = new;
+                    kept.lock().replace(new)?;
                 }
                 let kept = kept.lock();
-                let rest =
-                    usize::try_from(offset).ok().and_then(|offset| kept.get(offset..)).unwrap_or_default();
+                let rest = kept.from(offset);
                 sink.put(rest.get(..count).unwrap_or(rest))
             }
             Some(Node::Directory(_)) => Err(Errno::EISDIR),
@@ -367,6 +366,61 @@ impl File {
         }
     }
 
+    /// `flock`: locks all of it, or unlocks it, for those who share this description.
+    ///
+    /// # Errors
+    ///
+    /// EAGAIN if another description is in the way; who may wait does so in the [`lock_queue`](Self::lock_queue). What
+    /// this one had locked before it has not any more.
+    pub fn lock_whole(&self, kind: Option<lock::Kind>) -> Result<()> {
+        let Some(inode) = self.inode.as_ref().filter(|_| !matches!(self.object, Object::Path)) else {
+            return Err(if matches!(self.object, Object::Path) { Errno::EBADF } else { Errno::EINVAL });
+        };
+        let locks = inode.volume().locks();
+        locks.release(inode.number(), self.lock_owner());
+        match kind {
+            Some(_) => locks.set(inode.number(), self.lock_owner(), lock::Range::ALL, kind, 0),
+            None => Ok(()),
+        }
+    }
+
+    fn lock_owner(&self) -> Owner {
+        Owner::File(core::ptr::from_ref(self).addr())
+    }
+
+    /// The volume's locks, the inode's number, and the bytes that a record means.
+    pub(super) fn record(&self, record: &Record) -> Result<(&Locks, u32, lock::Range)> {
+        let inode = self.inode.as_ref().ok_or(Errno::EINVAL)?;
+        let usable = match record.kind {
+            Some(lock::Kind::Shared) => self.check_reads(),
+            Some(lock::Kind::Exclusive) => self.check_writes(),
+            None if matches!(self.object, Object::Path) => Err(Errno::EBADF),
+            None => Ok(()),
+        };
+        usable?;
+        let origin = match record.whence {
+            Whence::Start => 0,
+            Whence::Current => self.offset(),
+            Whence::End => self.size(),
+        };
+        Ok((inode.volume().locks(), inode.number(), record.range(origin)?))
+    }
+
+    /// Unlocks all records that a descriptor table has locked of it.
+    #[inline]
+    pub(super) fn release_records(&self, table: u32) {
+        if let Some(inode) = &self.inode {
+            inode.volume().locks().release(inode.number(), Owner::Table(table));
+        }
+    }
+
+    /// Shows the queue that is woken when a lock on it may be had.
+    pub fn lock_queue(&self, visit: &mut dyn FnMut(&WaitQueue)) {
+        if let Some(inode) = &self.inode {
+            visit(inode.volume().locks().queue());
+        }
+    }
+
     /// Its directory.
     pub(super) fn directory(&self) -> Result<(&Arc<Inode>, &Directory)> {
         match (&self.object, &self.inode, self.node()) {
@@ -389,6 +443,9 @@ impl Drop for File {
     fn drop(&mut self) {
         if let Object::Pipe(pipe, ends) = &self.object {
             pipe.detach(*ends);
+        }
+        if let Some(inode) = &self.inode {
+            inode.volume().locks().release(inode.number(), self.lock_owner());
         }
         OPEN_FILES.fetch_sub(1, Ordering::Relaxed);
     }

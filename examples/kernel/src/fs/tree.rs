@@ -7,6 +7,7 @@ use super::directory::Directory;
 use super::file::{File, Object};
 use super::flags::OpenFlags;
 use super::inode::{Inode, Node, READ, SEARCH, WRITE};
+use super::live::Told;
 use super::mount::Mount;
 use super::pages::Pages;
 use super::pipe::{Ends, Fifo};
@@ -244,7 +245,7 @@ impl Tree {
             Node::Block(_) => return Err(Errno::ENXIO),
             Node::Regular(_) | Node::Directory(_) => Object::Inode,
             Node::Text(_) if flags.writes() => return Err(Errno::EACCES),
-            Node::Text(_) => Object::Text(Mutex::new(Vec::new())),
+            Node::Text(_) => Object::Text(Mutex::new(Told::new(inode.volume().budget()))),
             Node::Character(device) => match Memory::of(*device) {
                 Some(memory) => Object::Memory(memory),
                 None => Object::Tty(self.terminal(subject.job, *device, flags)?),
