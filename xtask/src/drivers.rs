@@ -99,7 +99,8 @@ pub fn used(mut boot: Boot, qemu: &Path) -> Result<Outcome> {
     // A second of a leap day, shortly before it ends.
     add(&mut boot, &["-rtc", "base=2028-02-29T23:59:50"]);
 
-    let host = session::Host { link, monitor, http, wire, theirs };
+    add(&mut boot, &["-vga", "std"]);
+    let host = session::Host { link, monitor, dump: place.path("dump"), http, wire, theirs };
     let (outcome, used) = thread::scope(|scope| {
         let user = scope.spawn(|| host.serve());
         (boot.captured(qemu), user.join())

@@ -7,7 +7,7 @@ use crate::drivers;
 pub fn add(runs: &mut Vec<Run>) {
     let run = Run { kernel: "examples/drivers", ..RUN };
     let used = Run {
-        append: "clock speaker serial keyboard disk network",
+        append: "clock speaker serial keyboard screen disk network",
         host: Some(drivers::used),
         expect: Expect { status: 0, texts: USED },
         ..run
@@ -42,5 +42,6 @@ const NOTHING: &[&str] = &[
     "second channel, Second: no device is connected",
     "ISA network card: there is no card",
     "serial port 4: there is no serial port",
+    "screen: there is no VGA",
     "audit: Summary",
 ];

@@ -113,7 +113,7 @@ fn volume(
     let root = volume.open_root_dir()?;
     for (name, is_folder) in entries(&root)? {
         if is_folder {
-            let folder = root.open_dir(&name)?;
+            let folder = root.open_dir(name)?;
             for (inner, is_folder) in entries(&folder)? {
                 if !is_folder {
                     let (length, checksum) = read(&folder, &inner)?;
@@ -139,7 +139,7 @@ fn entries(folder: &Folder<'_, '_>) -> Result<Vec<(ShortFileName, bool), MOST_EN
     folder.iterate_dir(|entry| {
         let itself = [ShortFileName::this_dir(), ShortFileName::parent_dir()].contains(&entry.name);
         if !itself && !entry.attributes.is_volume() && !entry.attributes.is_lfn() {
-            _ = entries.push((entry.name.clone(), entry.attributes.is_directory()));
+            _ = entries.push((entry.name, entry.attributes.is_directory()));
         }
         if entries.is_full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
