@@ -167,7 +167,7 @@ pub fn slow(mut boot: Boot, qemu: &Path) -> Result<Outcome> {
         &mut boot,
         &[
             "-drive",
-            "if=none,id=disk,format=raw,file.driver=null-co,file.size=1048576,file.latency-ns=4500000000",
+            "if=none,id=disk,format=raw,file.driver=null-co,file.size=1048576,file.latency-ns=9000000000",
         ],
     );
     add_controller(&mut boot);
