@@ -18,13 +18,12 @@
 //!   [frame table](frame), for any number of CPUs up to [`Cpu::LIMIT`](machine::Cpu::LIMIT);
 //! * descriptors, traps, handlers, interrupt lines and the timer: [`interrupt`];
 //! * stacks, threads, user programs, floating-point state, copies of user memory: [`context`];
-//! * I/O ports under a default-deny policy: [`io`];
+//! * I/O ports, memory-mapped registers and the PCI bus under a default-deny policy: [`io`];
 //! * two machines to run on: that of silicon, `machine::I386`, on a bare i386 target, and with the feature
 //!   `emulated` `machine::Emulated`, an i386 in host memory whose TLB does the worst that the manual allows.
 //!
-//! On hardware one CPU runs. Memory-mapped devices are not there yet. A kernel
-//! without boot code takes the feature `boot`; one that has it calls `Sva::init`, or climbs there level by level
-//! (`machine::i386::levels`).
+//! On hardware one CPU runs. A kernel without boot code takes the feature `boot`; one that has it calls `Sva::init`, or
+//! climbs there level by level (`machine::i386::levels`).
 //!
 //! # Example
 //!

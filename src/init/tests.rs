@@ -16,7 +16,7 @@ use super::*;
 use crate::address::{Page, PageRange};
 use crate::layout::{DirectMap, InUse, Role, Segment};
 use crate::machine::Emulated;
-use crate::machine::emulated::{Allowed, Config};
+use crate::machine::emulated::{Allowed, Config, Register};
 use crate::mmu::{Half, Pae, PagingMode, Rights, TwoLevel};
 use proptest::prelude::*;
 use std::vec;
@@ -283,6 +283,15 @@ fn what_lies_behind_a_guard_page_cannot_be_kept() {
             Case { ram: vec![(0, bytes, true)], in_use: vec![(9, 1, heap)], stack: 10, direct: (0, MACHINE) };
         assert!(case.build::<Pae>().is_err(), "frame 9 is reached at a guard page only");
     }
+}
+
+/// Every line has its vector and is masked, the cascade apart.
+#[test]
+fn the_interrupt_controllers_are_started() {
+    let world = world::<Pae>(1);
+    let log = &world.machine().devices().log;
+    let last = |port| log.iter().rfind(|access| access.register == Register::Port(port)).unwrap().value;
+    assert_eq!((last(0x21), last(0xa1)), (0xfb, 0xff));
 }
 
 /// Attack B1.

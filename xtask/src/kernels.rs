@@ -82,6 +82,7 @@ pub fn runs() -> Vec<Run> {
                     ("traps", 0, &[]),
                     ("refusals", 0, &["refused", "told"]),
                     ("heap", 0, &["handlers"]),
+                    ("bytes", 0, &["3600 moves"]),
                     ("lines", 0, &[]),
                     ("storm", 0, &[]),
                 ]

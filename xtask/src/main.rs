@@ -2,8 +2,10 @@
 
 #![forbid(unsafe_code)]
 
+mod applications;
 mod archive;
 mod bench;
+mod compare;
 mod debian;
 mod disassembly;
 mod drivers;
@@ -18,8 +20,12 @@ mod mutations;
 mod process;
 mod qemu;
 mod run;
+mod safe;
+mod sessions;
 mod setup;
 mod snapshot;
+mod system;
+mod table;
 mod test;
 mod toolchain;
 mod unpack;
@@ -35,6 +41,7 @@ use lexopt::Arg::{Long, Value};
 use lexopt::ValueExt;
 
 use crate::qemu::Boot;
+use crate::system::System;
 use crate::toolchain::SourceToolchain;
 
 const HELP: &str = "\
@@ -47,17 +54,27 @@ cargo xtask COMMAND
                      goes on where it was stopped, --fresh starts anew;
                      --listed: all tests, also on what is listed as equivalent
   mutations [NAME]   applies the wrong orders in tests/mutants/*.patch: some test must fail
+  safe               expands the kernels' sources: no `unsafe` but the entry's and what is derived; counts
+                     their lines
   bench              counts the instructions of the checks, against their budgets
   kernels [NAME]     boots the test kernels in QEMU: all, or the runs with NAME in their name;
                      soak-long, a million swaps, has to be named
   userland [--add FILE]...
                      builds the programs of examples/userland and packs them with Debian's busybox
-                     into target/userland/root.cpio, the root directory of a kernel that runs them
+                     into target/userland/root*.cpio, the root directory of a kernel that runs them
+  applications [--on SYSTEM]
+                     builds bzip2 and LAME for i386, runs them on the systems, as hbench, and compares
+                     what they write byte by byte, and what they cost
+  compare [--on SYSTEM]
+                     runs the scripts of tests/sessions by busybox on the host and on the systems, as
+                     hbench, and compares what they print
   linux [--add FILE]... [--memory MIB] [--icount] [--timeout SECONDS] [-- COMMAND...]
                      boots Debian's Linux for i386, which it fetches, with the same root directory
   hbench [--on SYSTEM]
                      what a kernel's operations cost, in instructions: on linux (Debian's for i386,
                      which it fetches), unchecked, kernel, or all, the default
+  sessions [NAME]    lets the shell work on the example kernel in QEMU: all sessions, or those with NAME
+                     in their name
   run [OPTION]... [-- QEMU-ARGUMENT]...
                      boots an example kernel in QEMU and ends with its status; Ctrl-A X leaves
     --example NAME     which of examples/*, if there are several
@@ -66,6 +83,8 @@ cargo xtask COMMAND
     --unchecked        without the library's checks, to see what they cost
     --memory MIB, --cpu NAME
                        the machine, if not QEMU's default of 128 and qemu32; for pae with NX
+    --exec COMMANDS    what the shell of the example `kernel` runs, instead of asking for it
+    --add FILE         puts a file into the root directory of that, as a program; may be repeated
     --append TEXT      the kernel's command line
     --module FILE      a boot module, with arguments if they follow a space; may be repeated
     --timeout SECONDS  ends the guest, as a failure
@@ -134,10 +153,14 @@ fn command() -> Result<ExitCode> {
         }
         "mutations" => mutations::mutations(name(&mut arguments)?.as_deref())?,
         "bench" => bench::bench()?,
+        "safe" => safe::safe()?,
         "kernels" => kernels::kernels(name(&mut arguments)?.as_deref())?,
+        "sessions" => sessions::sessions(name(&mut arguments)?.as_deref())?,
         "run" => return run::run(&run::Options::parse(&mut arguments, &below_root)?),
         "hbench" => hbench::hbench(&systems(&mut arguments)?)?,
+        "applications" => applications::applications(&systems(&mut arguments)?)?,
         "linux" => return linux(&mut arguments, &below_root),
+        "compare" => compare::compare(&systems(&mut arguments)?)?,
         "userland" => {
             let added = added(&mut arguments, &below_root)?;
             println!("{}", userland::root(&SourceToolchain::find()?, &added)?.display());
@@ -149,13 +172,13 @@ fn command() -> Result<ExitCode> {
 }
 
 /// What follows `--on`, all of it if nothing does.
-fn systems(arguments: &mut lexopt::Parser) -> Result<Vec<hbench::System>> {
-    let mut systems = hbench::System::ALL.to_vec();
+fn systems(arguments: &mut lexopt::Parser) -> Result<Vec<System>> {
+    let mut systems = System::ALL.to_vec();
     while let Some(argument) = arguments.next()? {
         match argument {
             Long("on") => {
                 systems = match arguments.value()?.string()?.as_str() {
-                    "all" => hbench::System::ALL.to_vec(),
+                    "all" => System::ALL.to_vec(),
                     name => vec![name.parse()?],
                 }
             }

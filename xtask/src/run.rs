@@ -1,5 +1,6 @@
 //! `run`: boots an example kernel, its serial port on this terminal.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use crate::kernel::{Checks, Kernel, Mode, Profile, names};
 use crate::qemu::Boot;
 use crate::setup;
 use crate::toolchain::SourceToolchain;
+use crate::userland;
 
 const EXAMPLES: &str = "examples";
 
@@ -23,6 +25,10 @@ pub struct Options {
     profile: Profile,
     mode: Mode,
     checks: Checks,
+    /// What the shell is to run, for a kernel that runs programs.
+    exec: Option<String>,
+    /// Files for its root directory.
+    added: Vec<PathBuf>,
     /// All but the kernel.
     boot: Boot,
 }
@@ -35,6 +41,8 @@ impl Options {
             profile: Profile::Release,
             mode: Mode::TwoLevel,
             checks: Checks::Checked,
+            exec: None,
+            added: Vec::new(),
             boot: Boot::default(),
         };
         let boot = &mut options.boot;
@@ -47,6 +55,8 @@ impl Options {
                 Long("unchecked") => options.checks = Checks::Unchecked,
                 Long("memory") => boot.memory = Some(arguments.value()?.parse()?),
                 Long("cpu") => boot.cpu = Some(arguments.value()?.string()?),
+                Long("exec") => options.exec = Some(arguments.value()?.string()?),
+                Long("add") => options.added.push(added(&arguments.value()?.string()?, directory)?),
                 Long("append") => boot.append = arguments.value()?.string()?,
                 Long("module") => boot.modules.push(module(&arguments.value()?.string()?, directory)?),
                 Long("timeout") => boot.limit = Some(seconds(arguments.value()?.parse()?)?),
@@ -71,6 +81,13 @@ impl Options {
     }
 }
 
+/// A file for the root directory, seen from the root of the project.
+fn added(file: &str, directory: &Path) -> Result<PathBuf> {
+    let file = directory.join(file);
+    ensure!(file.is_file(), "no file {}", file.display());
+    Ok(file)
+}
+
 /// A module as QEMU wants it, its file seen from the root of the project.
 fn module(module: &str, directory: &Path) -> Result<String> {
     let (file, arguments) = module.split_once(' ').unwrap_or((module, ""));
@@ -88,13 +105,22 @@ pub fn seconds(seconds: f64) -> Result<Duration> {
 /// Builds and boots the kernel, and returns the guest's status.
 pub fn run(options: &Options) -> Result<ExitCode> {
     let example = example(options.example.as_deref(), &names(Path::new(EXAMPLES))?)?;
+    let toolchain = SourceToolchain::find()?;
+    let mut boot = options.boot.clone();
+    if example == Path::new(PROGRAMS) {
+        let commands = options.exec.as_deref();
+        with_programs(&mut boot, &toolchain, options.added.clone(), commands)?;
+    } else {
+        let none = options.exec.is_none() && options.added.is_empty();
+        ensure!(none, "{} runs no programs: --exec and --add are for {PROGRAMS}", example.display());
+    }
     let kernel = Kernel {
         directory: Path::new(EXAMPLES).join(example),
         profile: options.profile,
         mode: options.mode,
         checks: options.checks,
     };
-    let mut boot = Boot { kernel: kernel.build(&SourceToolchain::find()?)?, ..options.boot.clone() };
+    boot.kernel = kernel.build(&toolchain)?;
     if kernel.directory.ends_with("drivers") {
         drivers::show(&mut boot)?;
     }
@@ -109,6 +135,30 @@ pub fn interactively(boot: &Boot) -> Result<ExitCode> {
         Ending::Status(status) => Ok(ExitCode::from(status)),
         ending => bail!("{ending}"),
     }
+}
+
+/// The example that runs programs.
+pub const PROGRAMS: &str = "kernel";
+/// Where what the shell is to run is put, to be added under its own name.
+const COMMANDS: &str = "target/userland/commands";
+
+/// Lets `boot` have the root directory with the programs and `added`, where the shell runs `commands`, or asks for them.
+pub fn with_programs(
+    boot: &mut Boot,
+    toolchain: &SourceToolchain,
+    mut added: Vec<PathBuf>,
+    commands: Option<&str>,
+) -> Result<()> {
+    if let Some(commands) = commands {
+        let file = PathBuf::from(COMMANDS);
+        fs::create_dir_all(file.parent().context("a file is in a directory")?)?;
+        fs::write(&file, format!("{commands}\n"))?;
+        added.push(file);
+        boot.append = format!("{} -- /bin/sh /commands", boot.append).trim_start().to_owned();
+    }
+    let root = userland::root(toolchain, &added)?;
+    boot.modules.insert(0, root.display().to_string());
+    Ok(())
 }
 
 /// What is booted when nothing is asked for: the first of these that there is.
@@ -164,6 +214,8 @@ mod tests {
             "Cargo.toml x  y",
             "--module=src/run.rs",
             "--icount",
+            "--exec=ls -l /; false",
+            "--add=Cargo.toml",
             "--",
             "-device",
             "--mode",
@@ -172,6 +224,8 @@ mod tests {
         assert_eq!(options.example.as_deref(), Some("shell"));
         assert_eq!((options.profile, options.mode), (Profile::Dev, Mode::Pae));
         assert_eq!(options.checks, Checks::Unchecked);
+        assert_eq!(options.exec.as_deref(), Some("ls -l /; false"));
+        assert_eq!(options.added, [PathBuf::from("Cargo.toml")]);
         let boot = options.boot;
         assert_eq!((boot.memory, boot.cpu.as_deref()), (Some(64), Some("486")));
         assert_eq!((boot.append.as_str(), boot.limit), ("a b", Some(Duration::from_millis(1500))));
@@ -196,6 +250,7 @@ mod tests {
             &["--mode=long"],
             &["--timeout=-1"],
             &["--module=no-such-file"],
+            &["--add=no-such-file"],
             &["--icount", "--kvm"],
             &["--speed"],
         ] {

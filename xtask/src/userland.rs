@@ -11,6 +11,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -19,11 +20,14 @@ use anyhow::{Context, Result, ensure};
 use crate::archive::{Archive, Node};
 use crate::debian;
 use crate::kernel::check;
-use crate::process::{read, run};
+use crate::process::{read, run, succeeds};
+use crate::setup;
 use crate::toolchain::{SourceToolchain, executables};
 
 const PACKAGE: &str = "userland";
 const ARTIFACTS: &str = "target/userland";
+/// Where the small shell is, once it is built.
+pub const SHELL: &str = "target/userland/sh";
 /// What `tools` does, by the name it is called with.
 const TOOLS: [&str; 11] =
     ["cat", "echo", "false", "kill", "ls", "mkdir", "mount", "ps", "rm", "sleep", "true"];
@@ -62,7 +66,7 @@ pub fn lint(toolchain: &SourceToolchain) -> Result<()> {
 }
 
 /// The busybox and what it can be called, or nothing where it cannot be had, which is said.
-pub fn busybox() -> Option<Busybox> {
+fn busybox() -> Option<Busybox> {
     Busybox::fetch().inspect_err(|error| eprintln!("xtask: no busybox, so a small shell: {error:#}")).ok()
 }
 
@@ -75,7 +79,8 @@ pub struct Busybox {
 }
 
 impl Busybox {
-    fn fetch() -> Result<Self> {
+    /// Fetches it the first time.
+    pub fn fetch() -> Result<Self> {
         let program = debian::package("busybox-static")?.join("bin/busybox");
         check(&program).context("busybox is not what it should be")?;
         let applets = applets(&program)?;
@@ -83,10 +88,23 @@ impl Busybox {
     }
 }
 
-/// What a busybox says it can do. It runs where programs for i386 do; else qemu-i386 runs it.
+/// A command that runs a program for i386 here: by itself where the host can do that, else on an emulated CPU.
+/// `busybox` shows which.
+pub fn on_host(program: &Path, busybox: &Path) -> Result<Command> {
+    if succeeds(Command::new(busybox).arg("true")) {
+        return Ok(Command::new(program));
+    }
+    if !succeeds(Command::new("qemu-i386").arg("--version")) {
+        setup::install(&["qemu-user"], "to run programs for i386")?;
+    }
+    let mut command = Command::new("qemu-i386");
+    command.arg(program);
+    Ok(command)
+}
+
+/// What a busybox says it can do.
 fn applets(program: &Path) -> Result<Vec<String>> {
-    let list = read(Command::new(program).arg("--list"))
-        .or_else(|_| read(Command::new("qemu-i386").arg(program).arg("--list")))?;
+    let list = read(on_host(program, program)?.arg("--list"))?;
     let applets: Vec<_> = list.lines().map(str::to_owned).collect();
     ensure!(applets.iter().any(|name| name == "sh"), "this busybox has no shell");
     Ok(applets)
@@ -130,11 +148,35 @@ pub fn root(toolchain: &SourceToolchain, added: &[PathBuf]) -> Result<PathBuf> {
         let bytes = fs::read(file).with_context(|| format!("cannot add {}", file.display()))?;
         add(name(file)?, Node::file(0o755, bytes));
     }
-    let archive = Path::new(ARTIFACTS).join("root.cpio");
+    let archive = Path::new(ARTIFACTS).join(archive_name(added));
     Archive(nodes).write(&archive)?;
     Ok(archive)
 }
 
+/// One for each list of added files: one command's root does not replace that which another is about to boot.
+fn archive_name(added: &[PathBuf]) -> String {
+    if added.is_empty() {
+        return "root.cpio".to_owned();
+    }
+    let mut hasher = DefaultHasher::new();
+    added.hash(&mut hasher);
+    format!("root-{:016x}.cpio", hasher.finish())
+}
+
 fn name(file: &Path) -> Result<&str> {
     file.file_name().and_then(|name| name.to_str()).with_context(|| format!("{} has no name", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_files_make_another_archive() {
+        let names = [&[][..], &["a".into()], &["b".into()], &["a".into(), "b".into()]].map(archive_name);
+        for (index, name) in names.iter().enumerate() {
+            assert!(!names[..index].contains(name), "{name}");
+        }
+        assert_eq!(names[0], "root.cpio");
+    }
 }

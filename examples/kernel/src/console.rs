@@ -84,6 +84,13 @@ pub fn attend() {
     }
 }
 
+/// The terminal of a session and the group in its foreground, if it has this one.
+pub fn terminal_of(session: u32) -> Option<(DeviceNumber, u32)> {
+    let terminal = TERMINAL.get().filter(|terminal| terminal.session() == session)?;
+    let [_, device] = DEVICES;
+    Some((device, terminal.foreground()))
+}
+
 /// A session ends: it has the terminal no longer.
 pub fn session_ends(session: u32) {
     if let Some(terminal) = TERMINAL.get() {

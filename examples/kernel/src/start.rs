@@ -7,6 +7,7 @@ use crate::errno::{Errno, Result};
 use crate::exec::load::load;
 use crate::exec::stack::Given;
 use crate::fs::clock::{Time, set_clock};
+use crate::fs::cpio;
 use crate::fs::descriptors::Descriptors;
 use crate::fs::flags::OpenFlags;
 use crate::fs::random;
@@ -15,6 +16,7 @@ use crate::fs::tree::Tree;
 use crate::machine::{self, Kernel, Mode};
 use crate::memory::{PAGE, pool, space};
 use crate::process::current::SignalStack;
+use crate::process::tell::{About, Teller};
 use crate::process::{Current, clone, table};
 use crate::signal::frame;
 use crate::wait::{TaskId, set_waker};
@@ -109,20 +111,25 @@ fn start(boot: &'static Boot<Mode>, sva: &'static Kernel) -> core::result::Resul
     })
 }
 
-/// The part of the memory that files may take, as a divisor.
-const FILES: u32 = 2;
+/// The part of the memory that files may take, in eighths: less than the heap gets, for other things lie there too.
+const FILES: u32 = 3;
 
+/// A root directory with what the boot modules hold.
 fn files(boot: &'static Boot<Mode>) -> Result<Tree> {
-    let budget = pool::total() / FILES * PAGE;
+    let budget = pool::total() / 8 * FILES * PAGE;
     let tree = Tree::new(budget as usize)?;
-    let subject = Subject::new(tree.root().clone());
     for module in boot.modules() {
-        let bytes = module.bytes();
-        if !pool::has_room(bytes.len() + bytes.len() / 8) {
+        // Besides the contents there are the names.
+        if !pool::has_room(module.bytes().len() / 8 * 9 + (64 << 10)) {
             return Err(Errno::ENOMEM);
         }
-        _ = &subject;
+        if let Err(error) = cpio::unpack(&tree, module.bytes()) {
+            console::print(format_args!("kernel: {}: {error}\n", module.text().escape_ascii()));
+            return Err(error.errno);
+        }
     }
+    // Where there is no such directory, nobody looks for it.
+    _ = tree.mount_proc(&Subject::new(tree.root().clone()), b"proc", b"/proc", &Teller);
     Ok(tree)
 }
 
@@ -163,6 +170,7 @@ fn first(tree: &Tree, program: &[u8], arguments: Vec<&[u8]>) -> Result<()> {
         arguments: [program].into_iter().chain(arguments).map(<[u8]>::to_vec).collect(),
         environment: ENVIRONMENT.map(<[u8]>::to_vec).to_vec(),
     };
+    process.state.lock().about = Arc::new(About::new(program, &given.arguments));
     let loaded = load(tree, &subject, program, given)?;
     let root = loaded.space.lock().root();
     let current = Box::new(Current {
@@ -220,6 +228,8 @@ fn finish(sva: &'static Kernel, end: End) -> Status {
     let audit = sva.audit();
     let stacks = audit.map_or(u32::MAX, |summary| summary.stacks);
     match audit {
+        // Without checks nothing is counted that could be recounted.
+        _ if cfg!(sva_os_unchecked) => console::print(format_args!("kernel: no audit without checks")),
         Ok(_) => console::print(format_args!("kernel: audit clean")),
         Err(finding) => console::print(format_args!("kernel: audit: {finding}")),
     }
@@ -227,7 +237,7 @@ fn finish(sva: &'static Kernel, end: End) -> Status {
         ", {missing} of {} frames missing, {stacks} stacks left, {} for the heap\n",
         counts.total, counts.heap
     ));
-    if audit.is_err() || missing != 0 || stacks != 0 {
+    if missing != 0 || !cfg!(sva_os_unchecked) && (audit.is_err() || stacks != 0) {
         return Status::FAILED;
     }
     match end {

@@ -17,6 +17,12 @@ pub fn set_waker(waker: fn(TaskId)) {
     WAKER.call_once(|| waker);
 }
 
+fn wake(task: TaskId) {
+    if let Some(wake) = WAKER.get() {
+        wake(task);
+    }
+}
+
 /// Those who wait for one thing.
 #[derive(Debug, Default)]
 pub struct WaitQueue {
@@ -29,12 +35,18 @@ impl WaitQueue {
         Self { tasks: Mutex::new(Vec::new()) }
     }
 
-    /// A task waits; to add it twice is to add it once.
+    /// A task waits; to add it twice is to add it once. If there is no memory to remember it, it is woken at once.
     pub fn add(&self, task: TaskId) {
         let mut tasks = self.tasks.lock();
-        if !tasks.contains(&task) {
-            tasks.push(task);
+        if tasks.contains(&task) {
+            return;
         }
+        if tasks.try_reserve(1).is_ok() {
+            tasks.push(task);
+            return;
+        }
+        drop(tasks);
+        wake(task);
     }
 
     /// A task waits no longer.
@@ -52,9 +64,7 @@ impl WaitQueue {
         // One by one, so that no lock is held in the waker; those it adds are not woken.
         for _ in 0..waiting {
             let Some(task) = self.pop() else { return };
-            if let Some(wake) = WAKER.get() {
-                wake(task);
-            }
+            wake(task);
         }
     }
 

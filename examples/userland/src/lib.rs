@@ -7,6 +7,7 @@
 //! | `sh` | a small shell |
 //! | `tools` | `cat`, `echo`, `ls`, `ps` and a few more, by the name it is called with |
 //! | `hbench` | what a kernel's operations cost, one line a row |
+//! | `ticks` | what a program costs |
 //! | `fuzz` | every system call with arguments that no program would use |
 //! | `badelf` | executes broken ELF files |
 //! | `forkbomb`, `memhog` | want more than there is |
@@ -38,6 +39,8 @@ pub mod statistics;
 #[cfg(target_os = "none")]
 #[allow(unsafe_code)]
 pub mod sys;
+#[cfg(target_os = "none")]
+pub mod ticks;
 #[cfg(target_os = "none")]
 pub mod tools;
 

@@ -128,3 +128,21 @@ fn words() {
     let other = saved(0x80, 0x1b);
     assert!(TrapFrame::new(&other, OUTER, 0).to_string().starts_with("vector 128, error code 0x7\n"));
 }
+
+/// All that a handler may look at.
+#[test]
+fn a_frame_is_shown_whole() {
+    let saved = saved(14, 0x1b);
+    let shown = std::format!("{:?}", TrapFrame::new(&saved, OUTER, 0xdead_b000));
+    for part in [
+        "TrapFrame { vector: ",
+        "error_code: PageFault(PageFaultCode(PRESENT | WRITE | USER))",
+        "fault_address: Some(VirtAddr(0xdeadb000))",
+        "instruction: VirtAddr(0xc0123456)",
+        "is_from_user: true",
+        "flags: 582",
+        "esp: 134516736",
+    ] {
+        assert!(shown.contains(part), "{part} is not in {shown}");
+    }
+}

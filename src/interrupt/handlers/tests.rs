@@ -11,8 +11,8 @@
 )]
 
 use super::*;
-use crate::interrupt::Exception;
 use crate::interrupt::fixture::{BOOT, Emulator, handler, interrupts, machine, raise};
+use crate::interrupt::{Exception, Line};
 use crate::machine::Emulated;
 use crate::machine::emulated::Trap;
 use crate::mmu::TwoLevel;
@@ -95,8 +95,17 @@ fn the_digest_is_of_what_decides() {
     assert_ne!(digest(), with_one, "another vector");
     calls.unregister(0x81).unwrap();
     let guard = calls.no_preempt();
-    assert_ne!(digest(), empty);
-    drop(guard);
+    let with_guard = digest();
+    assert_ne!(with_guard, empty);
+    let second = calls.no_preempt();
+    assert_ne!(digest(), with_guard, "how many there are");
+    drop((guard, second));
+    assert_eq!(digest(), empty);
+    calls.register_line(Line::TIMER, handler(|_| {})).unwrap();
+    let masked = digest();
+    calls.unmask(Line::TIMER).unwrap();
+    assert_ne!(digest(), masked, "which lines are masked");
+    calls.unregister(32).unwrap();
     assert_eq!(digest(), empty);
     raise(machine, 0x80_u8);
     raise(machine, Exception::Nmi.vector());
@@ -120,4 +129,9 @@ fn a_full_count_of_guards_is_never_counted_down() {
     guards.store(0, Ordering::Relaxed);
     handlers.allow_preemption(BOOT);
     assert_eq!(guards.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn handlers_are_shown_by_name() {
+    assert_eq!(std::format!("{:?}", Handlers::new()), "Handlers { .. }");
 }

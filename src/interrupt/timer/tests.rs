@@ -13,7 +13,7 @@
 use super::*;
 use crate::interrupt::fixture::{Emulator, machine, port};
 use crate::machine::Emulated;
-use crate::machine::emulated::{Direction, Register};
+use crate::machine::emulated::{DeviceAccess, Direction, Register};
 use crate::mmu::TwoLevel;
 use proptest::prelude::*;
 use std::vec::Vec;
@@ -184,9 +184,17 @@ fn the_time_stamp_is_measured_against_the_third_counter() {
             .filter(|a| a.direction == Direction::Write && a.register == Register::Port(0x61))
             .map(|a| port(a).1)
             .collect();
+        // Looked at once before, and until the counter has ended.
+        let is_look =
+            |a: &&DeviceAccess| a.direction == Direction::Read && a.register == Register::Port(0x61);
+        assert_eq!(machine.devices().log.iter().filter(is_look).count(), 1 + polls as usize);
         let kept = first & 0x0c;
         // Closed, then open with the loudspeaker off, and at last as it was.
         assert_eq!(gates, [kept, kept | 1, first & 0x0f]);
+        // The third counter, low byte first, mode 0.
+        let is_control = |a: &&DeviceAccess| a.register == Register::Port(0x43);
+        let controls: Vec<_> = machine.devices().log.iter().filter(is_control).map(port).collect();
+        assert_eq!(controls, [(0x43, 0xb0)]);
         machine.devices().log.retain(|access| matches!(access.register, Register::Port(_)));
         assert_eq!(listen(machine)[2], Counter { mode: 0, count: Some(11_931), low: None });
         assert!(machine.interrupts_enabled(crate::interrupt::fixture::BOOT));

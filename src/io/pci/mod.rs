@@ -11,6 +11,8 @@ mod function;
 mod harmless;
 mod memory;
 mod rules;
+#[cfg(feature = "pci")]
+mod types;
 
 pub use bar::Bar;
 pub use function::{Function, Identity};

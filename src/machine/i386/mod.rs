@@ -11,6 +11,8 @@ compile_error!(
 #[cfg(panic = "unwind")]
 compile_error!("`machine::I386` needs `panic = \"abort\"`: nothing unwinds through a trap");
 
+#[cfg(feature = "boot")]
+mod bytes;
 pub(crate) mod console;
 pub(crate) mod first;
 pub(crate) mod fp;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, ensure};
 
-/// The mutants listed in `text` as equivalent. Each needs its argument.
+/// The mutants listed in `text` as equivalent: each line needs its argument, and may say how many twins it is for.
 pub fn equivalents(text: &str) -> Result<Vec<String>> {
     let mut lines = text.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty()).peekable();
     let mut mutants = Vec::new();
@@ -12,7 +12,9 @@ pub fn equivalents(text: &str) -> Result<Vec<String>> {
     while let Some(mutant) = lines.next() {
         ensure!(!is_argument(&mutant) && lines.next_if(is_argument).is_some(), "no argument: {mutant}");
         while lines.next_if(is_argument).is_some() {}
-        mutants.push(mutant.to_owned());
+        let counted = mutant.split_once(" x ").and_then(|(count, rest)| Some((count.parse().ok()?, rest)));
+        let (count, mutant) = counted.unwrap_or((1, mutant));
+        mutants.extend(std::iter::repeat_n(mutant.to_owned(), count));
     }
     Ok(mutants)
 }
@@ -58,6 +60,7 @@ mod tests {
     fn every_equivalent_has_an_argument() {
         let text = "# header\n\na.rs: x\n  because\n  it is\nb.rs: y\n\tsame\n";
         assert_eq!(equivalents(text).unwrap(), ["a.rs: x", "b.rs: y"]);
+        assert_eq!(equivalents("2 x a.rs: x\n  because\n").unwrap(), ["a.rs: x", "a.rs: x"]);
         assert!(equivalents("a.rs: x\nb.rs: y\n  because\n").is_err());
         assert!(equivalents("  because\n").is_err());
     }

@@ -25,11 +25,22 @@ pub struct Stage {
     /// Seconds of processor time after which a test program counts as looping: about five times
     /// what the unbroken code takes.
     limit: u32,
-    /// The source whose own tests this stage skips: its mutants wait for a later stage.
-    not_for: Option<&'static str>,
+    /// The tests that are run, by parts of their names; all if there is none.
+    only: &'static [&'static str],
+    /// Whose mutants this stage is for.
+    scope: Scope,
 }
 
-pub const STAGES: [Stage; 8] = [
+/// Of what sources mutants are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    All,
+    /// All but those whose own tests the stage skips: they wait for a later one.
+    Core,
+    Devices,
+}
+
+pub const STAGES: [Stage; 10] = [
     Stage {
         name: "quick unit tests",
         targets: &["--lib", "--test=space"],
@@ -48,7 +59,8 @@ pub const STAGES: [Stage; 8] = [
         ],
         opt_level: 0,
         limit: 20,
-        not_for: Some(AUDIT),
+        only: &[],
+        scope: Scope::Core,
     },
     Stage {
         name: "quick attacks",
@@ -56,38 +68,85 @@ pub const STAGES: [Stage; 8] = [
         skip: &["clock::", "concurrency::", "plans::", "ports::", "shootdown::"],
         opt_level: 0,
         limit: 150,
-        not_for: Some(AUDIT),
+        only: &[],
+        scope: Scope::Core,
     },
-    Stage { name: "all unit tests", targets: &["--lib"], skip: &[], opt_level: 1, limit: 60, not_for: None },
+    Stage {
+        name: "unit tests of devices",
+        targets: &["--lib"],
+        skip: &[],
+        opt_level: 0,
+        limit: 60,
+        only: &["io::"],
+        scope: Scope::Devices,
+    },
+    Stage {
+        name: "model of devices",
+        targets: &["--test=devices"],
+        skip: &[],
+        opt_level: 1,
+        limit: 120,
+        only: &[],
+        scope: Scope::Devices,
+    },
+    Stage {
+        name: "all unit tests",
+        targets: &["--lib"],
+        skip: &[],
+        opt_level: 1,
+        limit: 60,
+        only: &[],
+        scope: Scope::All,
+    },
     Stage {
         name: "all attacks",
         targets: &["--test=attacks"],
         skip: &[],
         opt_level: 1,
         limit: 120,
-        not_for: None,
+        only: &[],
+        scope: Scope::All,
     },
-    Stage { name: "model", targets: &["--test=model"], skip: &[], opt_level: 1, limit: 150, not_for: None },
+    Stage {
+        name: "model",
+        targets: &["--test=model"],
+        skip: &[],
+        opt_level: 1,
+        limit: 150,
+        only: &[],
+        scope: Scope::All,
+    },
     Stage {
         name: "model of threads",
         targets: &["--test=threads"],
         skip: &[],
         opt_level: 1,
         limit: 150,
-        not_for: None,
+        only: &[],
+        scope: Scope::All,
     },
-    Stage { name: "worlds", targets: &["--test=worlds"], skip: &[], opt_level: 1, limit: 150, not_for: None },
+    Stage {
+        name: "worlds",
+        targets: &["--test=worlds"],
+        skip: &[],
+        opt_level: 1,
+        limit: 150,
+        only: &[],
+        scope: Scope::All,
+    },
     Stage {
         name: "schedules",
         targets: &["--test=schedules"],
         skip: &[],
         opt_level: 1,
         limit: 400,
-        not_for: None,
+        only: &[],
+        scope: Scope::All,
     },
 ];
 
 const AUDIT: &str = "src/audit.rs";
+const DEVICES: &str = "src/io/";
 /// Seconds after which any command counts as hanging, on a machine as busy as may be.
 const PATIENCE: &str = "--timeout=1800";
 /// The profile, in `.cargo/config.toml`.
@@ -164,14 +223,19 @@ impl Bench {
 }
 
 impl Stage {
-    /// Whether it takes seconds.
+    /// Whether it takes a few seconds.
     pub fn is_quick(&self) -> bool {
-        !self.skip.is_empty()
+        self.opt_level == 0 && self.limit < 150
     }
 
     /// Whether this stage is worth while for the mutant on this line.
     pub fn is_for(&self, mutant: &str) -> bool {
-        self.not_for.is_none_or(|file| !mutant.starts_with(file))
+        let (audit, devices) = (mutant.starts_with(AUDIT), mutant.starts_with(DEVICES));
+        match self.scope {
+            Scope::All => true,
+            Scope::Core => !audit && !devices,
+            Scope::Devices => devices,
+        }
     }
 
     fn cargo_arguments(&self) -> Vec<String> {
@@ -182,7 +246,8 @@ impl Stage {
 
     fn test_arguments(&self) -> Vec<String> {
         let skip = self.skip.iter().map(|part| format!("--skip={part}"));
-        ["-Zunstable-options", "--fail-fast"].map(str::to_owned).into_iter().chain(skip).collect()
+        let options = ["-Zunstable-options", "--fail-fast"].iter().chain(self.only);
+        options.map(|&option| option.to_owned()).chain(skip).collect()
     }
 }
 

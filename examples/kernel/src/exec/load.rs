@@ -21,6 +21,8 @@ use sva_os::context::UserContext;
 
 /// The most scripts that name each other.
 const MOST_SCRIPTS: u32 = 4;
+/// The most links from the path of a program to its file.
+const MOST_LINKS: u32 = 40;
 /// Where the interpreter of a program goes.
 const INTERPRETER_BASE: u32 = 0x4000_0000;
 /// As `AT_CLKTCK` says: what `times` counts in.
@@ -32,6 +34,8 @@ pub struct Loaded {
     pub space: Arc<user::Shared>,
     /// Its registers.
     pub context: UserContext,
+    /// The path of its file, from the root and without links.
+    pub path: Vec<u8>,
 }
 
 fn open(tree: &Tree, subject: &Subject, path: &[u8]) -> Result<(Arc<File>, Vec<u8>)> {
@@ -41,6 +45,34 @@ fn open(tree: &Tree, subject: &Subject, path: &[u8]) -> Result<(Arc<File>, Vec<u
     let mut bytes = Vec::new();
     file.read_at(0, HEADERS, &mut bytes)?;
     Ok((file, bytes))
+}
+
+/// The path of the file that is found at `path`, from the root and without links.
+fn whole_path(tree: &Tree, subject: &Subject, path: &[u8]) -> Result<Vec<u8>> {
+    let mut path = path.to_vec();
+    let mut directory = subject.directory.clone();
+    for _ in 0..MOST_LINKS {
+        let (above, name) = match path.iter().rposition(|byte| *byte == b'/') {
+            None => (&b"."[..], &path[..]),
+            Some(0) => (&b"/"[..], path.get(1..).unwrap_or_default()),
+            Some(slash) => (
+                path.get(..slash).unwrap_or_default(),
+                path.get(slash.saturating_add(1)..).unwrap_or_default(),
+            ),
+        };
+        directory = tree.find_directory(subject, &directory, above)?;
+        let inode = tree.find(subject, &directory, name, Follow::No)?;
+        let Ok(text) = tree.read_link(&inode) else {
+            let mut whole = tree.path_of(subject, &directory)?;
+            if !whole.ends_with(b"/") {
+                whole.push(b'/');
+            }
+            whole.extend_from_slice(name);
+            return Ok(whole);
+        };
+        path = text.to_vec();
+    }
+    Err(Errno::ELOOP)
 }
 
 /// Loads the program at `path` for a task that is `subject` to the file system. Until the end nothing of the task changes
@@ -69,6 +101,8 @@ pub fn load(tree: &Tree, subject: &Subject, path: &[u8], mut given: Given) -> Re
         given.arguments = arguments;
         path = script.program.to_vec();
     };
+    // A directory that was removed has no path, and its files can be executed all the same.
+    let whole_path = whole_path(tree, subject, &path).unwrap_or_else(|_| path.clone());
     given.name = path;
     let program = program::plan(&bytes, program::BASE)?;
     let mut space = Space::new()?;
@@ -131,7 +165,7 @@ pub fn load(tree: &Tree, subject: &Subject, path: &[u8], mut given: Given) -> Re
         return Err(error);
     }
     let context = UserContext::new(VirtAddr::new(entry), VirtAddr::new(esp));
-    Ok(Loaded { space, context })
+    Ok(Loaded { space, context, path: whole_path })
 }
 
 /// Adds the regions of a program.

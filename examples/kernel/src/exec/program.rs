@@ -12,6 +12,8 @@ use elf::segment::SegmentTable;
 
 /// How much of the beginning of a file says all about it: the headers must lie there.
 pub const HEADERS: usize = 4096;
+/// Bytes of the header itself.
+const HEADER: usize = 52;
 /// The most segments that are loaded.
 const MOST_SEGMENTS: usize = 64;
 /// Where a program goes that can go anywhere.
@@ -57,6 +59,10 @@ pub struct Program {
 /// ENOEXEC.
 pub fn plan(bytes: &[u8], base: u32) -> Result<Program> {
     let bad = |_| Errno::ENOEXEC;
+    // The parser takes it for granted that there is a header.
+    if bytes.len() < HEADER {
+        return Err(Errno::ENOEXEC);
+    }
     let ident = parse_ident::<LittleEndian>(bytes).map_err(bad)?;
     let header = FileHeader::parse_tail(ident, bytes.get(16..).ok_or(Errno::ENOEXEC)?).map_err(bad)?;
     if header.class != Class::ELF32 || header.e_machine != EM_386 || header.e_phentsize != 32 {

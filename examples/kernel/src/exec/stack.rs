@@ -157,6 +157,6 @@ mod tests {
         assert_eq!(build(TOP, &given(&[&long], &[]), &[], [0; 16]), Err(Errno::E2BIG));
         let many = vec![""; MOST_BYTES / 5 + 1];
         assert_eq!(build(TOP, &given(&many, &[]), &[], [0; 16]), Err(Errno::E2BIG));
-        assert_eq!(build(64, &given(&["x"], &[]), &[], [0; 16]), Err(Errno::E2BIG));
+        assert_eq!(build(48, &given(&["x"], &[]), &[], [0; 16]), Err(Errno::E2BIG));
     }
 }

@@ -149,3 +149,6 @@ impl Default for Descriptors {
         Self::new()
     }
 }
+
+#[cfg(test)]
+mod tests;

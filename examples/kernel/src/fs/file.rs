@@ -209,7 +209,7 @@ impl File {
             }
             Some(Node::Text(text)) => {
                 let Object::Text(kept) = &self.object else { return Err(Errno::EINVAL) };
-                if offset == 0 {
+                if offset == 0 || kept.lock().is_empty() {
                     let new = Writer::all(&**text)?;
                     *kept.lock() = new;
                 }
@@ -393,3 +393,6 @@ impl Drop for File {
         OPEN_FILES.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests;

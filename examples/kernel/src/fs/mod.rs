@@ -11,6 +11,7 @@
 
 pub mod budget;
 pub mod clock;
+pub mod cpio;
 pub mod data;
 pub mod descriptors;
 pub mod device;
@@ -28,6 +29,7 @@ pub mod proc;
 pub mod random;
 pub mod rename;
 mod ring;
+pub mod select;
 pub mod stat;
 pub mod subject;
 pub mod tree;

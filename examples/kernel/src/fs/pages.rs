@@ -153,3 +153,6 @@ impl Pages {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -149,13 +149,16 @@ impl Pipe {
 
     pub(super) fn poll(&self, ends: Ends) -> Events {
         let mut events = Events::empty();
-        let ring = self.ring.lock();
+        let mut ring = self.ring.lock();
         if ends.reads {
             events.set(Events::IN, ring.len() > 0);
             events.set(Events::HUP, !self.has_writers());
         }
         if ends.writes {
-            events.set(Events::OUT, ring.free() >= PIPE_BUF || ring.capacity() < PIPE_SIZE);
+            if ring.free() < PIPE_BUF {
+                self.enlarge(&mut ring);
+            }
+            events.set(Events::OUT, ring.free() >= PIPE_BUF);
             events.set(Events::ERR, !self.has_readers());
         }
         events
@@ -194,3 +197,6 @@ impl Fifo {
         Ok(pipe)
     }
 }
+
+#[cfg(test)]
+mod tests;

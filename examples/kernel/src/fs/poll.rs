@@ -1,7 +1,7 @@
 //! What can be done with files now: `poll` and `select`.
 
 use super::descriptors::Descriptors;
-use crate::wait::TaskId;
+use crate::wait::{TaskId, WaitQueue};
 use bitflags::bitflags;
 
 bitflags! {
@@ -87,22 +87,23 @@ pub fn poll(descriptors: &Descriptors, files: &mut [PollFd]) -> usize {
 
 /// Has a task woken when any of them changes.
 pub fn watch(descriptors: &Descriptors, files: &[PollFd], task: TaskId) {
-    for file in files {
-        if let Ok(open) =
-            u32::try_from(file.descriptor).map_or(Err(()), |fd| descriptors.get(fd).map_err(|_| ()))
-        {
-            open.queues(file.events.without_normal(), &mut |queue| queue.add(task));
-        }
-    }
+    for_queues(descriptors, files, |queue| queue.add(task));
 }
 
 /// Undoes [`watch`].
 pub fn unwatch(descriptors: &Descriptors, files: &[PollFd], task: TaskId) {
+    for_queues(descriptors, files, |queue| queue.remove(task));
+}
+
+fn for_queues(descriptors: &Descriptors, files: &[PollFd], mut visit: impl FnMut(&WaitQueue)) {
     for file in files {
-        if let Ok(open) =
-            u32::try_from(file.descriptor).map_or(Err(()), |fd| descriptors.get(fd).map_err(|_| ()))
+        if let Ok(descriptor) = u32::try_from(file.descriptor)
+            && let Ok(open) = descriptors.get(descriptor)
         {
-            open.queues(file.events.without_normal(), &mut |queue| queue.remove(task));
+            open.queues(file.events.without_normal(), &mut visit);
         }
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -202,3 +202,6 @@ impl StatFs {
         Ok(fields.skip(8).u32(NAME_MAX as u32).u32(self.block_size).finish())
     }
 }
+
+#[cfg(test)]
+mod tests;

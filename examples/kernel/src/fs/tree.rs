@@ -234,7 +234,9 @@ impl Tree {
         if flags.contains(OpenFlags::DIRECTORY) && !inode.is_directory() {
             return Err(Errno::ENOTDIR);
         }
-        if inode.is_directory() && flags.writes() {
+        // To cut a file is to write to it, however it is opened.
+        let writes = flags.writes() || flags.contains(OpenFlags::TRUNC);
+        if inode.is_directory() && writes {
             return Err(Errno::EISDIR);
         }
         let object = match &inode.node {
@@ -256,10 +258,9 @@ impl Tree {
                 Object::Pipe(pipe, ends)
             }
         };
-        let want = if flags.reads() { READ } else { 0 } | if flags.writes() { WRITE } else { 0 };
+        let want = if flags.reads() { READ } else { 0 } | if writes { WRITE } else { 0 };
         inode.check(subject, want)?;
         if flags.contains(OpenFlags::TRUNC) && inode.is_regular() {
-            inode.check(subject, WRITE)?;
             inode.truncate(0)?;
         }
         File::new(object, Some(inode), flags)
@@ -280,7 +281,9 @@ impl Tree {
             return own.map(|(_, terminal)| terminal.clone()).ok_or(Errno::ENXIO);
         }
         let (_, terminal) = terminals.iter().find(|(other, _)| *other == device).ok_or(Errno::ENXIO)?;
-        if own.is_none() && !flags.contains(OpenFlags::NOCTTY) && job.session != 0 {
+        // As in Linux, the console is nobody's by being opened.
+        let is_taken = device != DeviceNumber::CONSOLE && !flags.contains(OpenFlags::NOCTTY);
+        if own.is_none() && is_taken && job.session != 0 {
             // That another session has it, or the caller leads none, is no reason not to open it.
             let _ = terminal.acquire(job);
         }
@@ -513,3 +516,8 @@ pub(super) fn check_delete(subject: &Subject, directory: &Inode, inode: &Inode) 
     }
     Ok(())
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod host;
+#[cfg(test)]
+pub(super) mod tests;

@@ -21,6 +21,10 @@ static HEAP: Heap = Heap::new();
 /// Frames that the heap begins with, and those that it grows by.
 const FIRST_HEAP: u32 = 512;
 const MORE_HEAP: u32 = 256;
+/// As many as the reserve takes, and what the allocator adds.
+const RESERVE_FRAMES: u32 = 36;
+/// The part of all frames that the heap may have, as a divisor.
+const MOST_HEAP: u32 = 2;
 /// Bytes of the heap that are left for what cannot be refused.
 const RESERVE: usize = 128 << 10;
 
@@ -82,6 +86,7 @@ pub fn init(sva: &Kernel) -> Result<(), u32> {
     pool.user.reserve_exact(length);
     pool.uses.resize(length, 0);
     (pool.low, pool.high, pool.total, pool.heap) = (low, count, total, heap);
+    pool.keep_free(1, low - heap);
     Ok(())
 }
 
@@ -115,28 +120,77 @@ pub fn has_room(bytes: usize) -> bool {
     if fits() {
         return true;
     }
-    let frames = u32::try_from(bytes.div_ceil(PAGE)).unwrap_or(u32::MAX).saturating_add(MORE_HEAP);
+    let least = u32::try_from(bytes.div_ceil(PAGE)).unwrap_or(u32::MAX).saturating_add(RESERVE_FRAMES);
     let mut guard = POOL.lock();
     let pool = &mut *guard;
-    let before = pool.low;
-    if !grow(sva(), &mut pool.low, pool.high, frames) {
+    // The rest is for programs.
+    if pool.heap + least > pool.total / MOST_HEAP {
         return false;
     }
-    // What lies between in holes is no loss: a frame that is free there goes to the pool.
-    let first = pool.low - frames;
-    for number in before..first {
-        if let Some(frame) = Frame::new(number)
-            && sva().kind(frame) == Kind::Free
-        {
-            pool.free.push(frame);
-        }
+    if !(pool.grow_from_fresh(least.max(MORE_HEAP)) || pool.grow_from_used(least)) {
+        return false;
     }
-    pool.heap += frames;
     drop(guard);
     fits()
 }
 
 impl Pool {
+    /// Gives the heap `frames` frames that were never used.
+    fn grow_from_fresh(&mut self, frames: u32) -> bool {
+        let before = self.low;
+        if !grow(sva(), &mut self.low, self.high, frames) {
+            return false;
+        }
+        self.keep_free(before, self.low - frames);
+        self.heap += frames;
+        true
+    }
+
+    /// Writes `value` where the uses of frames are counted that have none.
+    fn mark_unused(&mut self, value: u32) {
+        for frame in self.free.iter().chain(&self.user) {
+            if let Some(uses) = self.uses.get_mut(frame.number() as usize) {
+                *uses = value;
+            }
+        }
+    }
+
+    /// Gives the heap `frames` frames in a row that were used and are not. It looks at all of them, which is why it is the
+    /// last resort.
+    fn grow_from_used(&mut self, frames: u32) -> bool {
+        const UNUSED: u32 = u32::MAX;
+        self.mark_unused(UNUSED);
+        let mut row = 0;
+        let end = (0..).zip(&self.uses).find_map(|(number, uses)| {
+            row = if *uses == UNUSED { row + 1 } else { 0 };
+            (row == frames).then_some(number + 1)
+        });
+        self.mark_unused(0);
+        let Some(end) = end else {
+            return false;
+        };
+        let range = end - frames..end;
+        self.free.retain(|frame| !range.contains(&frame.number()));
+        // None of them is used, so none is refused.
+        self.user
+            .retain(|frame| !range.contains(&frame.number()) || sva().retype(*frame, Kind::Free).is_err());
+        let first = Frame::new(range.start).and_then(|first| FrameRange::new(first, frames));
+        let Some(Ok(memory)) = first.map(|frames| sva().grant_memory(frames)) else {
+            self.keep_free(range.start, range.end);
+            return false;
+        };
+        self.heap += frames;
+        HEAP.grow(memory)
+    }
+}
+
+impl Pool {
+    /// Takes those of the frames `first..end` that are free: too few in a row for the heap, and so passed over.
+    fn keep_free(&mut self, first: u32, end: u32) {
+        let frames = (first..end).filter_map(Frame::new);
+        self.free.extend(frames.filter(|frame| sva().kind(*frame) == Kind::Free));
+    }
+
     /// A free frame that was never used.
     fn fresh(&mut self) -> Option<Frame> {
         while self.low < self.high {

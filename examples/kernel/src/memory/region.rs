@@ -95,6 +95,11 @@ impl<F: Clone> Regions<F> {
         self.by_first.len() >= MOST_REGIONS
     }
 
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.by_first.len()
+    }
+
     /// How many pages all have together.
     pub fn pages(&self) -> u32 {
         self.by_first.iter().map(|(first, region)| region.end - first).sum()
@@ -119,17 +124,28 @@ impl<F: Clone> Regions<F> {
 
     /// Puts a region at `first`, where none is.
     pub fn insert(&mut self, first: u32, region: Region<F>) {
-        // A heap that grows page by page stays one region.
-        let before = self.by_first.range_mut(..first).next_back();
-        if let Some((_, before)) = before
-            && before.end == first
-            && before.protection == region.protection
-            && matches!((&before.backing, &region.backing), (Backing::Anonymous, Backing::Anonymous))
-        {
-            before.end = region.end;
-            return;
-        }
+        let end = region.end;
         self.by_first.insert(first, region);
+        self.join(end);
+        self.join(first);
+    }
+
+    /// Makes one region of the two that meet at `page`, if they are alike and need no file: so a heap that grows page by
+    /// page stays one, and what was protected for a while is whole again.
+    fn join(&mut self, page: u32) {
+        let Some(behind) = self.by_first.get(&page) else {
+            return;
+        };
+        let (end, protection) = (behind.end, behind.protection);
+        let is_anonymous = matches!(behind.backing, Backing::Anonymous);
+        let Some((_, before)) = self.by_first.range_mut(..page).next_back() else {
+            return;
+        };
+        let is_alike = is_anonymous && matches!(before.backing, Backing::Anonymous);
+        if is_alike && before.end == page && before.protection == protection {
+            before.end = end;
+            self.by_first.remove(&page);
+        }
     }
 
     /// Makes a region begin at `page`, if one reaches over it.
@@ -161,6 +177,8 @@ impl<F: Clone> Regions<F> {
         for (_, region) in self.by_first.range_mut(first..end) {
             region.protection = protection;
         }
+        let joints: Vec<u32> = self.by_first.range(first..=end).map(|(first, _)| *first).collect();
+        joints.into_iter().rev().for_each(|page| self.join(page));
     }
 
     /// The highest place below `top`, and not below `bottom`, where `pages` pages are free.
@@ -270,5 +288,20 @@ mod tests {
         assert_eq!(parts(&regions), [(10, 20)]);
         regions.insert(20, region(21, Protection::WRITE));
         assert_eq!(parts(&regions), [(10, 20), (20, 21)]);
+        regions.insert(21, region(22, Protection::WRITE));
+        regions.remove(20, 21);
+        regions.insert(20, region(21, Protection::WRITE));
+        assert_eq!(parts(&regions), [(10, 20), (20, 22)], "on both sides");
+    }
+
+    #[test]
+    fn what_was_protected_for_a_while_is_whole_again() {
+        let mut regions = Regions::<u8>::default();
+        regions.insert(10, region(20, Protection::READ));
+        regions.protect(12, 14, Protection::empty());
+        regions.protect(13, 16, Protection::WRITE);
+        assert_eq!(parts(&regions), [(10, 12), (12, 13), (13, 16), (16, 20)]);
+        regions.protect(11, 19, Protection::READ);
+        assert_eq!(parts(&regions), [(10, 20)]);
     }
 }

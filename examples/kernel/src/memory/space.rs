@@ -70,6 +70,9 @@ impl From<NoFrame> for Errno {
     }
 }
 
+/// Bytes of the heap that a page takes which may not even be read.
+const PARKED: usize = 32;
+
 /// The address space of one or several tasks.
 pub struct Space {
     tables: Tables,
@@ -133,6 +136,17 @@ impl Space {
     /// What it is made of.
     pub fn regions(&self) -> &Regions<File> {
         &self.regions
+    }
+
+    /// Bytes of the heap that another like it takes.
+    pub fn record_bytes(&self) -> usize {
+        const REGION: usize = 96;
+        self.regions.count() * REGION + self.parked.len() * PARKED
+    }
+
+    /// How many pages it has.
+    pub fn resident(&self) -> u32 {
+        self.tables.runs(0, super::END_PAGE).map(|(_, run)| run.count).sum::<u32>() + self.parked.len() as u32
     }
 
     /// Makes `page` accessible, which a program or a copy found it not to be.
@@ -303,6 +317,9 @@ impl Space {
         if !self.regions.cover(first, end, |_| true) || self.regions.is_full() {
             return Err(Errno::ENOMEM);
         }
+        if protection.is_empty() && !self.can_park(first, end) {
+            return Err(Errno::ENOMEM);
+        }
         self.regions.protect(first, end, protection);
         if protection.is_empty() {
             let parked = &mut self.parked;
@@ -324,6 +341,12 @@ impl Space {
             page = at + run.count;
         }
         Ok(())
+    }
+
+    /// Whether there is room for a record of each page in `first..end`.
+    fn can_park(&self, first: u32, end: u32) -> bool {
+        let pages: u32 = self.tables.runs(first, end).map(|(_, run)| run.count).sum();
+        pool::has_room(pages as usize * PARKED)
     }
 
     fn is_shared(&self, page: u32) -> bool {
@@ -355,8 +378,11 @@ impl Space {
     /// Moves the pages from `first` on, `pages` of them, to `to`, where nothing is. All are in one region.
     pub fn relocate(&mut self, first: u32, pages: u32, to: u32) -> Result<()> {
         let (start, region) = self.regions.find_with_first(first).ok_or(Errno::EFAULT)?;
-        if start > first || region.end < first + pages || self.regions.is_full() {
+        if start > first || region.end < first + pages {
             return Err(Errno::EFAULT);
+        }
+        if self.regions.is_full() || !self.can_park(first, first + pages) {
+            return Err(Errno::ENOMEM);
         }
         let (protection, mut backing) = (region.protection, region.backing.clone());
         if let Backing::File(part) = &mut backing {

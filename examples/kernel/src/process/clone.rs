@@ -94,7 +94,8 @@ pub fn clone(current: &mut Current, request: Request) -> Result<u32> {
     {
         return Err(Errno::EINVAL);
     }
-    if !pool::has_room(COST) {
+    let records = if has(flags::VM) { 0 } else { current.space.lock().record_bytes() };
+    if !pool::has_room(COST + records) {
         return Err(Errno::ENOMEM);
     }
     let mut tls = current.tls;
@@ -134,6 +135,10 @@ pub fn clone(current: &mut Current, request: Request) -> Result<u32> {
     }
     if has(flags::PARENT_SET_TID) {
         user::put_words(&current.space, request.parent_id_at, [id])?;
+    }
+    if !has(flags::THREAD) {
+        let mut state = process.state.lock();
+        (state.subject, state.space) = (Some(subject.clone()), Arc::downgrade(&space));
     }
     let keeps_stack = !has(flags::VM) || has(flags::VFORK);
     let child = Box::new(Current {
@@ -180,7 +185,7 @@ fn child_of(current: &Current, id: u32) -> Arc<Process> {
     let parent = &current.process;
     let (group, session, name) = {
         let state = parent.state.lock();
-        (state.group, state.session, state.name)
+        (state.group, state.session, (state.name, state.about.clone()))
     };
     let actions = *parent.actions.lock();
     Arc::new(Process::new(id, Arc::downgrade(parent), group, session, actions, name))
@@ -193,6 +198,10 @@ fn child_of(current: &Current, id: u32) -> Arc<Process> {
 /// EAGAIN if there is no thread for it.
 pub fn begin_first(current: Box<Current>) -> Result<()> {
     let (task, process) = (current.task.clone(), current.process.clone());
+    {
+        let mut state = process.state.lock();
+        (state.subject, state.space) = (Some(current.subject.clone()), Arc::downgrade(&current.space));
+    }
     let root = current.root;
     let turn = schedule::spawn(Some(root), move || begin(current, None)).ok_or(Errno::EAGAIN)?;
     task.set_turn(turn);
@@ -211,7 +220,7 @@ pub fn first(id: u32) -> (Arc<Process>, Arc<Task>) {
         id,
         id,
         [Action::default(); COUNT],
-        *b"init\0\0\0\0\0\0\0\0\0\0\0\0",
+        (*b"init\0\0\0\0\0\0\0\0\0\0\0\0", Arc::default()),
     );
     let process = Arc::new(process);
     let task = Task::new(id, process.clone(), crate::signal::Set::EMPTY);

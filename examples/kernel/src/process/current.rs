@@ -8,6 +8,7 @@ use crate::fs::file::File;
 use crate::fs::subject::Subject;
 use crate::fs::tty::{Access, Tty};
 use crate::machine::sva;
+use crate::memory::pool;
 use crate::memory::user::{self, Shared};
 use crate::schedule;
 use crate::signal::{IGNORE, Info, Set, send};
@@ -127,6 +128,8 @@ impl Source for UserSource {
     }
 }
 
+/// Bytes that are written to a file at once.
+const PIECE: usize = 64 << 10;
 /// The most that one call reads or writes, as in Linux.
 const MOST: u32 = 0x7fff_f000;
 
@@ -274,10 +277,18 @@ impl Current {
         mut write: impl FnMut(u64, usize, &mut UserSource) -> Result<usize>,
     ) -> Result<u32> {
         let count = count.min(MOST);
+        // What files hold lies in the heap, which is made to grow before it is full.
+        let is_kept = file.inode().is_some_and(|inode| inode.is_regular());
         let mut done = 0;
         loop {
             let mut source = UserSource { at: from.wrapping_add(done), stopped: None };
-            let left = (count - done) as usize;
+            let mut left = (count - done) as usize;
+            if is_kept {
+                left = left.min(PIECE);
+                if !pool::has_room(left + PIECE / 16) {
+                    return if done > 0 { Ok(done) } else { Err(Errno::ENOSPC) };
+                }
+            }
             let result = self.until_ready(file, 4, || {
                 source.at = from.wrapping_add(done);
                 write(done.into(), left, &mut source)
@@ -296,7 +307,7 @@ impl Current {
                     Err(_) if done > 0 => return Ok(done),
                     other => other?,
                 },
-                None if more == 0 || file.is_nonblocking() => return Ok(done),
+                None if more == 0 || file.is_nonblocking() && !is_kept => return Ok(done),
                 None => {}
             }
         }

@@ -1,12 +1,14 @@
 //! The end of tasks and processes.
 
 use super::{Current, Process, Status, table};
+use crate::fs::tty::Job;
 use crate::machine::sva;
 use crate::memory::user;
 use crate::signal::{self, DEFAULT, IGNORE, Info, flags, send};
 use crate::{futex, start, time};
 use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
 
 const CLD_EXITED: i32 = 1;
 const CLD_KILLED: i32 = 2;
@@ -26,12 +28,14 @@ pub fn end_task(current: Box<Current>) {
     drop(space);
     process.leave();
     table::remove_task(task.id);
-    let status = {
+    let (status, told) = {
         let mut state = process.state.lock();
         state.tasks.retain(|other| other.id != task.id);
         let last = state.tasks.is_empty();
-        if last { Some(state.ending.unwrap_or(0)) } else { None }
+        let subject = if last { state.subject.take() } else { None };
+        (if last { Some(state.ending.unwrap_or(0)) } else { None }, subject)
     };
+    drop(told);
     if let Some(status) = status {
         end_process(&process, status);
     }
@@ -43,31 +47,39 @@ fn end_process(process: &Arc<Process>, status: Status) {
     if let Some((name, _)) = alarm {
         time::call_off(name);
     }
-    adopt(process);
-    let (group, session) = {
+    let mut cut_off = adopt(process);
+    let (group, session, parent) = {
         let mut state = process.state.lock();
         state.ended = Some(status);
         state.stopped = None;
-        (state.group, state.session)
+        (state.group, state.session, state.parent.upgrade())
     };
+    if parent.is_some_and(|parent| parent.is_link_to(group, session)) {
+        cut_off.push(group);
+    }
     if session == process.id {
         crate::console::session_ends(session);
     }
     notify(process, status);
-    continue_orphans(group, session);
+    cut_off.into_iter().for_each(|group| continue_orphans(group, session));
     if process.id == start::INIT {
         start::init_ended(status);
     }
 }
 
-/// Gives the children of `process` to the first process.
-fn adopt(process: &Arc<Process>) {
+/// Gives the children of `process` to the first process. Answers with the groups whose link to the session it was.
+fn adopt(process: &Arc<Process>) -> Vec<u32> {
     let children = core::mem::take(&mut process.state.lock().children);
+    let mut cut_off = Vec::new();
     if children.is_empty() {
-        return;
+        return cut_off;
     }
     let init = table::process(start::INIT).filter(|init| !Arc::ptr_eq(init, process));
     for child in children {
+        let Job { group, session, .. } = child.job();
+        if process.is_link_to(group, session) && !cut_off.contains(&group) {
+            cut_off.push(group);
+        }
         let ended = {
             let mut state = child.state.lock();
             state.parent = init.as_ref().map_or_else(Weak::new, Arc::downgrade);
@@ -85,6 +97,7 @@ fn adopt(process: &Arc<Process>) {
             (None, None) => {}
         }
     }
+    cut_off
 }
 
 /// Tells the parent of `process` that it has ended.
@@ -119,22 +132,27 @@ pub fn forget(parent: &Process, id: u32) {
     table::remove_process(id);
 }
 
-/// A group whose members' parents are all of its own or of other sessions has nobody who would continue it: if one of
-/// them is stopped, all are told and continued (POSIX, `_exit`).
+/// A group that has just lost a link to its session, and has none left, has nobody who would continue it: if one of its
+/// members is stopped, all are told and continued (POSIX, `_exit`).
 fn continue_orphans(group: u32, session: u32) {
     let members = table::group(group);
-    let is_kept = members.iter().any(|member| {
+    let is_linked = members.iter().any(|member| {
         let parent = member.state.lock().parent.upgrade();
-        parent.is_some_and(|parent| {
-            let state = parent.state.lock();
-            state.session == session && state.group != group
-        })
+        parent.is_some_and(|parent| parent.is_link_to(group, session))
     });
-    if is_kept || !members.iter().any(|member| member.state.lock().stopped.is_some()) {
+    if is_linked || !members.iter().any(|member| member.state.lock().stopped.is_some()) {
         return;
     }
     for member in members {
         send::to_process(&member, Info::kernel(signal::HUP));
         send::to_process(&member, Info::kernel(signal::CONT));
+    }
+}
+
+impl Process {
+    /// Whether it may continue its children of `group` in `session`: it is in another group of that session.
+    fn is_link_to(&self, group: u32, session: u32) -> bool {
+        let state = self.state.lock();
+        state.session == session && state.group != group && state.ended.is_none()
     }
 }

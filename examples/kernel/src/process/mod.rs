@@ -8,11 +8,15 @@ pub mod current;
 pub mod exit;
 pub mod life;
 pub mod table;
+pub mod tell;
 pub mod wait;
 
 pub use current::Current;
+pub use tell::About;
 
+use crate::fs::subject::Subject;
 use crate::fs::tty::Job;
+use crate::memory::user::Shared;
 use crate::signal::{Action, COUNT, Pending, Set};
 use crate::time;
 use crate::wait::{TaskId, WaitQueue};
@@ -119,6 +123,14 @@ pub struct State {
     pub alarm: Option<(time::Name, u64)>,
     /// The name of its program.
     pub name: [u8; 16],
+    /// What else it is known by.
+    pub about: Arc<About>,
+    /// When it was made, since the boot.
+    pub begun: u64,
+    /// Who it is to the file system, as long as it runs.
+    pub subject: Option<Arc<Mutex<Subject>>>,
+    /// Its address space, as long as it runs.
+    pub space: Weak<Shared>,
 }
 
 /// A process.
@@ -148,7 +160,7 @@ impl Process {
         group: u32,
         session: u32,
         actions: [Action; COUNT],
-        name: [u8; 16],
+        (name, about): ([u8; 16], Arc<About>),
     ) -> Self {
         let state = State {
             parent,
@@ -163,6 +175,10 @@ impl Process {
             has_executed: false,
             alarm: None,
             name,
+            about,
+            begun: time::now(),
+            subject: None,
+            space: Weak::new(),
         };
         Self {
             id,

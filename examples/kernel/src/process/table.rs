@@ -10,10 +10,11 @@ struct Table {
     processes: BTreeMap<u32, Arc<Process>>,
     tasks: BTreeMap<u32, Arc<Task>>,
     last: u32,
+    made: u64,
 }
 
 static TABLE: Mutex<Table> =
-    Mutex::new(Table { processes: BTreeMap::new(), tasks: BTreeMap::new(), last: 0 });
+    Mutex::new(Table { processes: BTreeMap::new(), tasks: BTreeMap::new(), last: 0, made: 0 });
 
 /// Numbers are below this, as Linux's are by default.
 const END: u32 = 32_768;
@@ -41,7 +42,9 @@ pub fn new_id() -> u32 {
 
 /// Makes a process known.
 pub fn add_process(process: Arc<Process>) {
-    TABLE.lock().processes.insert(process.id, process);
+    let mut table = TABLE.lock();
+    table.made += 1;
+    table.processes.insert(process.id, process);
 }
 
 /// Makes a task known.
@@ -70,6 +73,23 @@ pub fn process(id: u32) -> Option<Arc<Process>> {
 /// The task with this number.
 pub fn task(id: u32) -> Option<Arc<Task>> {
     TABLE.lock().tasks.get(&id).cloned()
+}
+
+/// The process whose task is called `turn` where turns are given.
+pub fn of_turn(turn: u32) -> Option<Arc<Process>> {
+    let table = TABLE.lock();
+    table.tasks.values().find(|task| task.turn().0 == turn).map(|task| task.process.clone())
+}
+
+/// The lowest number of a process above `id`.
+pub fn after(id: u32) -> Option<u32> {
+    TABLE.lock().processes.range(id.checked_add(1)?..).next().map(|(id, _)| *id)
+}
+
+/// How many processes were ever made, and the last number that was given.
+pub fn made() -> (u64, u32) {
+    let table = TABLE.lock();
+    (table.made, table.last)
 }
 
 /// All processes.

@@ -180,8 +180,11 @@ fn push(current: &mut Current, action: Action, info: Info, trap: [u32; 2], addre
         let mask_at = at + frame::RICH_CONTEXT + frame::CONTEXT as u32;
         user::put_words(space, mask_at, [mask.0 as u32, (mask.0 >> 32) as u32])?;
     } else {
-        user::put_words(space, at, [back, info.signal])?;
-        user::put_words(space, at + frame::PLAIN_CONTEXT, words)?;
+        let mut plain = [0; 2 + frame::CONTEXT_WORDS];
+        plain[0] = back;
+        plain[1] = info.signal;
+        plain[2..].copy_from_slice(&words);
+        user::put_words(space, at, plain)?;
         user::put_words(space, at + frame::PLAIN_MASK, [(mask.0 >> 32) as u32])?;
     }
 

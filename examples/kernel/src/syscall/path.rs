@@ -12,6 +12,7 @@ use crate::fs::subject::Subject;
 use crate::fs::tree::{Change, Follow, Tree};
 use crate::memory::{pool, user};
 use crate::process::Current;
+use crate::process::tell::Teller;
 use crate::start::tree;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -64,7 +65,8 @@ fn with_path<T>(
     then: impl FnOnce(&Tree, &Subject, &Arc<Inode>, &[u8]) -> Result<T>,
 ) -> Result<T> {
     with_string(current, at, |path| {
-        let subject = current.subject.lock();
+        // Nothing is locked in the tree: what /proc tells may be about this very process.
+        let subject = current.subject.lock().clone();
         if directory == HERE || path.starts_with(b"/") {
             return then(tree()?, &subject, &subject.directory, path);
         }
@@ -252,7 +254,7 @@ pub(super) fn rename(
     let replace = Replace::from_u32(flags)?;
     with_string(current, old, |old| {
         with_string(current, at, |path| {
-            let subject = current.subject.lock();
+            let subject = current.subject.lock().clone();
             let from = start(current, old_directory, &subject)?;
             let to = start(current, directory, &subject)?;
             tree()?.rename(&subject, (&from, old), (&to, path), replace)
@@ -289,10 +291,8 @@ pub(super) fn change_root(current: &mut Current, at: u32) -> Result<u32> {
 }
 
 pub(super) fn directory(current: &mut Current, to: u32, size: u32) -> Result<u32> {
-    let mut path = {
-        let subject = current.subject.lock();
-        tree()?.path_of(&subject, &subject.directory)?
-    };
+    let subject = current.subject.lock().clone();
+    let mut path = tree()?.path_of(&subject, &subject.directory)?;
     path.push(0);
     if path.len() > size as usize {
         return Err(Errno::ERANGE);
@@ -417,14 +417,15 @@ pub(super) fn mask(current: &mut Current, mask: u32) -> Result<u32> {
     Ok(before.into())
 }
 
-/// A file system in memory is all that can be mounted.
+/// File systems in memory can be mounted, and `/proc`.
 pub(super) fn mount(current: &mut Current, source: u32, at: u32, kind: u32) -> Result<u32> {
     check_room()?;
     with_string(current, kind, |kind| {
         with_string(current, at, |path| {
             let mount = |source: &[u8]| {
-                let subject = current.subject.lock();
+                let subject = current.subject.lock().clone();
                 match kind {
+                    b"proc" => tree()?.mount_proc(&subject, source, path, &Teller),
                     b"tmpfs" | b"ramfs" => tree()?.mount_memory(&subject, source, path),
                     _ => Err(Errno::ENODEV),
                 }
@@ -436,6 +437,7 @@ pub(super) fn mount(current: &mut Current, source: u32, at: u32, kind: u32) -> R
 }
 
 pub(super) fn unmount(current: &mut Current, at: u32) -> Result<u32> {
-    with_string(current, at, |path| tree()?.unmount(&current.subject.lock(), path))?;
+    let subject = current.subject.lock().clone();
+    with_string(current, at, |path| tree()?.unmount(&subject, path))?;
     Ok(0)
 }

@@ -11,9 +11,11 @@ use crate::time::{self, Event, from_timeval, split};
 use alloc::vec::Vec;
 
 /// The most descriptors that are looked at.
-const MOST: u32 = 4096;
+const MOST: usize = 4096;
 /// So many are kept on the stack.
-const FEW: usize = 16;
+const FEW: usize = 8;
+/// What is not looked at.
+const NOTHING: PollFd = PollFd { descriptor: -1, events: Events::empty(), happened: Events::empty() };
 
 /// Looks at `files` until something happens to one, or `deadline` has come; to how many.
 fn wait(current: &Current, files: &mut [PollFd], deadline: Option<u64>) -> Result<usize> {
@@ -46,34 +48,45 @@ fn from_now(nanoseconds: u64) -> u64 {
     if nanoseconds == 0 { 0 } else { time::now().saturating_add(nanoseconds) }
 }
 
-fn look(current: &Current, at: u32, files: &mut [PollFd], deadline: Option<u64>) -> Result<u32> {
-    let mut places = (at..).step_by(PollFd::SIZE);
-    for (file, place) in files.iter_mut().zip(&mut places) {
-        *file = PollFd::from_bytes(user::array(&current.space, place)?);
+/// Reads what the program wants to know, waits, and writes what it is told. `bytes` is as long as the program's table.
+fn look(
+    current: &Current,
+    at: u32,
+    bytes: &mut [u8],
+    files: &mut [PollFd],
+    deadline: Option<u64>,
+) -> Result<u32> {
+    user::read(&current.space, at, bytes)?;
+    for (file, bytes) in files.iter_mut().zip(bytes.as_chunks().0) {
+        *file = PollFd::from_bytes(*bytes);
     }
     let found = wait(current, files, deadline)?;
-    for (file, place) in files.iter().zip((at..).step_by(PollFd::SIZE)) {
-        let [.., low, high] = file.to_bytes();
-        user::write(&current.space, place.wrapping_add(6), &[low, high])?;
+    for (file, bytes) in files.iter().zip(bytes.as_chunks_mut().0) {
+        *bytes = file.to_bytes();
     }
+    user::write(&current.space, at, bytes)?;
     Ok(found as u32)
 }
 
 fn poll_until(current: &Current, at: u32, count: u32, deadline: Option<u64>) -> Result<u32> {
-    let none = PollFd { descriptor: -1, events: Events::empty(), happened: Events::empty() };
-    if count as usize <= FEW {
-        let mut files = [none; FEW];
-        return look(current, at, files.get_mut(..count as usize).unwrap_or_default(), deadline);
+    let count = count as usize;
+    if count <= FEW {
+        let mut files = [NOTHING; FEW];
+        let mut bytes = [0; FEW * PollFd::SIZE];
+        let bytes = bytes.get_mut(..count * PollFd::SIZE).unwrap_or_default();
+        return look(current, at, bytes, files.get_mut(..count).unwrap_or_default(), deadline);
     }
     if count > MOST {
         return Err(Errno::EINVAL);
     }
-    if !pool::has_room(count as usize * size_of::<PollFd>()) {
+    if !pool::has_room(count * (PollFd::SIZE + size_of::<PollFd>())) {
         return Err(Errno::ENOMEM);
     }
     let mut files: Vec<PollFd> = Vec::new();
-    files.resize(count as usize, none);
-    look(current, at, &mut files, deadline)
+    files.resize(count, NOTHING);
+    let mut bytes = Vec::new();
+    bytes.resize(count * PollFd::SIZE, 0);
+    look(current, at, &mut bytes, &mut files, deadline)
 }
 
 pub(super) fn poll(current: &mut Current, at: u32, count: u32, timeout: u32) -> Result<u32> {
@@ -122,7 +135,7 @@ fn select_until(current: &Current, count: u32, at: [u32; 3], deadline: Option<u6
     // Beyond 1024 there are no sets.
     let count = count.min(32 * WORDS as u32);
     let words = count.div_ceil(32);
-    let mut files = [PollFd { descriptor: -1, events: Events::empty(), happened: Events::empty() }; FEW];
+    let mut files = [NOTHING; FEW];
     let mut more = Vec::new();
     let mut used = 0;
     for place in 0..words {

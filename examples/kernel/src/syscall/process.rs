@@ -9,6 +9,7 @@ use crate::machine::sva;
 use crate::memory::{pool, user};
 use crate::process::clone::{self, Request, flags, segment};
 use crate::process::current::SignalStack;
+use crate::process::tell::About;
 use crate::process::wait::{self, Which};
 use crate::process::{Current, exited};
 use crate::signal::{Action, IGNORE};
@@ -106,7 +107,9 @@ pub(super) fn execute(current: &mut Current, path: u32, arguments: u32, environm
         // To end the others without the process, and to give the one that stays the process's number, is not done.
         return Err(Errno::EBUSY);
     }
+    let mut about = About::new(&path, &given.arguments);
     let loaded = load(tree()?, &subject, &path, given)?;
+    about.executable = loaded.path;
     // From here on the task has its new program.
     current.root = loaded.space.lock().root();
     current.context = loaded.context;
@@ -129,6 +132,10 @@ pub(super) fn execute(current: &mut Current, path: u32, arguments: u32, environm
     let mut state = current.process.state.lock();
     state.has_executed = true;
     state.name = name_of(&path);
+    state.space = Arc::downgrade(&current.space);
+    let old = core::mem::replace(&mut state.about, Arc::new(about));
+    drop(state);
+    drop(old);
     Ok(0)
 }
 

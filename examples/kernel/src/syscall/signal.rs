@@ -230,7 +230,7 @@ pub(super) fn kill(current: &mut Current, id: u32, signal: u32) -> Result<u32> {
     }
     let info = Info::user(signal, current.process.id);
     match id.cast_signed() {
-        0 => send::to_group(current.process.state.lock().group, info)?,
+        0 => send::to_group(current.process.job().group, info)?,
         -1 => {
             let all = table::processes();
             let others = all.iter().filter(|other| other.id != start::INIT && other.id != current.process.id);

@@ -1,7 +1,7 @@
 //! The line discipline: from keys to lines.
 
 use super::super::data::Sink;
-use super::screen::{Screen, after_tab, is_continuation, is_control, width};
+use super::screen::{Cursor, Screen, after_tab, is_continuation, is_control, width};
 use super::termios::{InputFlags, Key, LocalFlags, Termios};
 use crate::errno::{Errno, Result};
 use alloc::collections::VecDeque;
@@ -54,10 +54,12 @@ pub(super) struct Line {
     literal: bool,
     /// Output waits for a key.
     pub(super) stopped: bool,
-    /// Where the cursor is.
-    pub(super) column: u32,
-    /// Where it was when the line began.
-    start: u32,
+    cursor: Cursor,
+}
+
+/// Letters as Linux has them: of ISO 8859-1.
+const fn is_in_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0xc0 && byte != 0xd7 && byte != 0xf7
 }
 
 /// How much is erased.
@@ -73,12 +75,13 @@ impl Line {
         let mut cells = VecDeque::new();
         cells.try_reserve_exact(CAPACITY).map_err(|_| Errno::ENOMEM)?;
         let termios = Termios::new();
-        Ok(Self { termios, cells, ended: 0, literal: false, stopped: false, column: 0, start: 0 })
+        Ok(Self { termios, cells, ended: 0, literal: false, stopped: false, cursor: Cursor::default() })
     }
 
-    /// Other modes. What waits is a line from now on, whatever it was.
+    /// Other modes. If lines come or go, what waits is one from now on, and ends of files are none.
     pub(super) fn set_termios(&mut self, termios: Termios) {
         if termios.is_canonical() != self.termios.is_canonical() {
+            self.cells.retain(|cell| *cell != Cell::EndOfFile);
             self.ended = self.cells.len();
             self.literal = false;
         }
@@ -122,6 +125,7 @@ impl Line {
         }
         let restarts = self.stopped && input.contains(InputFlags::IXON | InputFlags::IXANY);
         self.stopped &= !restarts;
+        let typed = byte;
         let byte = match byte {
             b'\r' if input.contains(InputFlags::IGNCR) => return Effect::Nothing,
             b'\r' if input.contains(InputFlags::ICRNL) => b'\n',
@@ -131,7 +135,11 @@ impl Line {
         if self.termios.is_canonical() {
             return self.receive_canonical(byte, send);
         }
-        self.echo(byte, send);
+        if self.termios.echoes() && byte == b'\n' && typed != byte {
+            self.screen(send).put(byte);
+        } else {
+            self.echo(byte, send);
+        }
         self.push(Cell::Byte(byte), send)
     }
 
@@ -163,12 +171,13 @@ impl Line {
     fn receive_canonical(&mut self, byte: u8, send: &dyn Fn(&[u8])) -> Effect {
         let termios = self.termios;
         let extended = termios.local.contains(LocalFlags::IEXTEN);
+        let is_word = termios.is(byte, Key::EraseWord);
         let erase = if termios.is(byte, Key::Erase) {
             Some(Erase::Character)
+        } else if is_word && (extended || termios.is(byte, Key::Kill)) {
+            Some(Erase::Word)
         } else if termios.is(byte, Key::Kill) {
             Some(Erase::Line)
-        } else if extended && termios.is(byte, Key::EraseWord) {
-            Some(Erase::Word)
         } else {
             None
         };
@@ -223,7 +232,7 @@ impl Line {
     }
 
     fn screen<'s>(&'s mut self, send: &'s dyn Fn(&[u8])) -> Screen<'s> {
-        Screen::new(&self.termios, &mut self.column, send)
+        Screen::new(&self.termios, &mut self.cursor, send)
     }
 
     /// Output of a program.
@@ -234,7 +243,7 @@ impl Line {
     /// The line that is edited begins where the cursor is, if it is empty.
     fn note_start(&mut self) {
         if self.cells.len() == self.ended {
-            self.start = self.column;
+            self.cursor.start = self.cursor.column;
         }
     }
 
@@ -249,8 +258,8 @@ impl Line {
     fn show(&mut self, byte: u8, send: &dyn Fn(&[u8])) {
         let as_text = self.termios.local.contains(LocalFlags::ECHOCTL) && is_control(byte);
         let mut screen = self.screen(send);
-        if as_text && byte != b'\t' && byte != b'\n' {
-            screen.put_all(&[b'^', byte ^ 0x40]);
+        if as_text && byte != b'\t' {
+            screen.put_control(byte);
         } else {
             screen.put(byte);
         }
@@ -259,7 +268,6 @@ impl Line {
     fn reprint(&mut self, byte: u8, send: &dyn Fn(&[u8])) {
         self.show(byte, send);
         self.screen(send).put(b'\n');
-        self.start = self.column;
         for place in self.ended..self.cells.len() {
             if let Some(byte) = self.cells.get(place).and_then(|cell| cell.byte()) {
                 self.show(byte, send);
@@ -267,13 +275,11 @@ impl Line {
         }
     }
 
-    /// The last byte of the line that is edited.
-    fn edited(&self) -> Option<u8> {
-        if self.cells.len() > self.ended { self.cells.back().and_then(|cell| cell.byte()) } else { None }
-    }
-
     fn erase(&mut self, erase: Erase, key: u8, send: &dyn Fn(&[u8])) {
         let local = self.termios.local;
+        if self.cells.len() == self.ended {
+            return;
+        }
         let wipes = LocalFlags::ECHOE | LocalFlags::ECHOK | LocalFlags::ECHOKE;
         if erase == Erase::Line && !(self.termios.echoes() && local.contains(wipes)) {
             self.cells.truncate(self.ended);
@@ -284,40 +290,38 @@ impl Line {
             return;
         }
         let mut in_word = false;
-        while let Some(byte) = self.edited() {
-            let is_word = byte.is_ascii_alphanumeric() || byte == b'_';
-            if erase == Erase::Word && in_word && !is_word {
+        while let Some((first, len)) = self.last_character() {
+            if erase == Erase::Word && in_word && !is_in_word(first) {
                 break;
             }
-            in_word |= is_word;
-            self.erase_one(erase, key, send);
+            in_word |= is_in_word(first);
+            self.cells.truncate(self.cells.len() - len);
+            self.wipe(first, erase, key, send);
             if erase == Erase::Character {
                 break;
             }
         }
     }
 
-    /// Takes the last character away, with all bytes it has in UTF-8, and wipes it from the screen.
-    fn erase_one(&mut self, erase: Erase, key: u8, send: &dyn Fn(&[u8])) {
+    /// The last character of the line that is edited: its first byte, and how many it has in UTF-8. What goes on with
+    /// no character is none.
+    fn last_character(&self) -> Option<(u8, usize)> {
         let utf8 = self.termios.input.contains(InputFlags::IUTF8);
-        let mut first = None;
-        while let Some(byte) = self.edited() {
-            self.cells.pop_back();
-            first = Some(byte);
-            if !utf8 || !is_continuation(byte) {
-                break;
-            }
+        let edited = self.cells.iter().skip(self.ended).rev().filter_map(|cell| cell.byte());
+        edited.zip(1..).find(|(byte, _)| !(utf8 && is_continuation(*byte)))
+    }
+
+    /// Takes a character that is gone from the line off the screen.
+    fn wipe(&mut self, byte: u8, erase: Erase, key: u8, send: &dyn Fn(&[u8])) {
+        if !self.termios.echoes() {
+            return;
         }
-        let Some(byte) = first.filter(|_| self.termios.echoes()) else { return };
         if erase == Erase::Character && !self.termios.local.contains(LocalFlags::ECHOE) {
             return self.show(key, send);
         }
         if byte == b'\t' {
             let before = self.column_of_edited();
-            let columns = after_tab(before) - before;
-            let mut screen = self.screen(send);
-            (0..columns).for_each(|_| screen.put(0x08));
-            return;
+            return self.screen(send).go_back(after_tab(before) - before);
         }
         let columns = self.shown_width(byte);
         let mut screen = self.screen(send);
@@ -326,19 +330,17 @@ impl Line {
 
     /// How many columns a byte of input takes on the screen.
     fn shown_width(&self, byte: u8) -> u32 {
-        if is_control(byte) {
-            if self.termios.local.contains(LocalFlags::ECHOCTL) { 2 } else { 0 }
-        } else if self.termios.input.contains(InputFlags::IUTF8) {
-            width(byte)
+        if is_control(byte) && self.termios.local.contains(LocalFlags::ECHOCTL) {
+            2
         } else {
-            1
+            width(byte, &self.termios)
         }
     }
 
     /// Where the cursor is after what is left of the line.
     fn column_of_edited(&self) -> u32 {
         let bytes = self.cells.iter().skip(self.ended).filter_map(|cell| cell.byte());
-        bytes.fold(self.start, |column, byte| match byte {
+        bytes.fold(self.cursor.start, |column, byte| match byte {
             b'\t' => after_tab(column),
             _ => column.saturating_add(self.shown_width(byte)),
         })
@@ -359,7 +361,7 @@ impl Line {
                     *place = byte;
                     len += 1;
                 }
-                if !matches!(cell, Cell::Byte(_)) && (canonical || *cell == Cell::EndOfFile) {
+                if canonical && !matches!(cell, Cell::Byte(_)) {
                     end = Some(*cell);
                     break;
                 }
@@ -374,13 +376,10 @@ impl Line {
             if put < len {
                 return Ok(done);
             }
-            match end {
-                Some(Cell::EndOfFile) => self.forget(1),
-                Some(_) => return Ok(done),
-                None if len == 0 => return Ok(done),
-                None => continue,
+            if end == Some(Cell::EndOfFile) {
+                self.forget(1);
             }
-            if canonical {
+            if end.is_some() || len == 0 {
                 return Ok(done);
             }
         }

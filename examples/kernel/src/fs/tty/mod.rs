@@ -1,5 +1,7 @@
 //! Terminals: keys in, text out, and who may have them.
 
+#[cfg(all(test, target_os = "linux"))]
+mod host;
 pub(super) mod ioctl;
 mod line;
 mod screen;

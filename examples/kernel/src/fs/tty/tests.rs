@@ -1,11 +1,12 @@
 use super::*;
 use crate::wait::TaskId;
 use crate::wait::tests::woken;
+use proptest::prelude::*;
 use std::sync::Mutex as StdMutex;
 
 /// A screen and process groups: group 7 is in session 5, group 8 in session 6.
 #[derive(Default)]
-struct Screen {
+pub(super) struct Screen {
     shown: StdMutex<Vec<u8>>,
     raised: StdMutex<Vec<(u32, u32)>>,
 }
@@ -26,13 +27,17 @@ impl Host for Screen {
 
 const LEADER: Job = Job { process: 5, group: 5, session: 5 };
 
-fn terminal() -> (Arc<Tty>, &'static Screen) {
+pub(super) fn terminal() -> (Arc<Tty>, &'static Screen) {
     let screen: &'static Screen = Box::leak(Box::default());
     (Tty::new(screen).unwrap(), screen)
 }
 
+pub(super) fn shown_bytes(screen: &Screen) -> Vec<u8> {
+    std::mem::take(&mut *screen.shown.lock().unwrap())
+}
+
 fn shown(screen: &Screen) -> String {
-    String::from_utf8(std::mem::take(&mut *screen.shown.lock().unwrap())).unwrap()
+    String::from_utf8(shown_bytes(screen)).unwrap()
 }
 
 fn read(tty: &Tty, count: usize) -> Result<Vec<u8>> {
@@ -266,4 +271,93 @@ fn modes_are_got_and_set() {
     assert_eq!(tty.ioctl(LEADER, 0x5404, 0, &mut &bytes[..], &mut Vec::new()), Ok(0));
     assert_eq!(tty.line.lock().waiting(), 0);
     assert_eq!(tty.ioctl(LEADER, 0x1234, 0, &mut &[][..], &mut Vec::new()), Err(Errno::ENOTTY));
+}
+
+/// What a line discipline makes of keys, by the shortest possible rules: printable characters, newline, and the keys
+/// for erase, kill and end of file.
+fn lines(keys: &[u8]) -> Vec<Vec<u8>> {
+    let (mut lines, mut line) = (Vec::new(), Vec::new());
+    for key in keys {
+        match key {
+            b'\r' => {
+                line.push(b'\n');
+                lines.push(std::mem::take(&mut line));
+            }
+            4 => lines.push(std::mem::take(&mut line)),
+            21 => line.clear(),
+            127 => drop(line.pop()),
+            _ => line.push(*key),
+        }
+    }
+    lines
+}
+
+proptest! {
+    #[test]
+    fn lines_are_what_was_typed(
+        keys in prop::collection::vec(prop::sample::select(b"abc d\t\r\r\x04\x15\x7f\x7f".to_vec()), 0..200),
+    ) {
+        let (tty, _) = terminal();
+        tty.input(&keys);
+        for line in lines(&keys) {
+            prop_assert_eq!(read(&tty, 4096), Ok(line));
+        }
+        prop_assert_eq!(read(&tty, 4096), Err(Errno::EAGAIN));
+    }
+
+    /// Whoever sees only the screen sees the line that is read.
+    #[test]
+    fn the_screen_shows_the_line(
+        keys in prop::collection::vec(prop::sample::select(b"ab \t\x01\x15\x17\x7f\x7f".to_vec()), 0..60),
+    ) {
+        let (tty, screen) = terminal();
+        tty.write(2, &mut &b"$ "[..]).unwrap();
+        tty.input(&keys);
+        let mut row = Vec::new();
+        let mut column = 0;
+        for byte in shown(screen).bytes() {
+            match byte {
+                8 => column -= 1,
+                b'\t' => column = (column / 8 + 1) * 8,
+                _ => {
+                    row.resize(row.len().max(column + 1), b' ');
+                    row[column] = byte;
+                    column += 1;
+                }
+            }
+        }
+        tty.input(b"\r");
+        let mut expected = b"$ ".to_vec();
+        for byte in read(&tty, 4096).unwrap() {
+            match byte {
+                b'\n' => {}
+                b'\t' => expected.resize((expected.len() / 8 + 1) * 8, b' '),
+                1 => expected.extend(b"^A"),
+                _ => expected.push(byte),
+            }
+        }
+        prop_assert_eq!(column, expected.len());
+        row.resize(row.len().max(expected.len()), b' ');
+        prop_assert!(row[expected.len()..].iter().all(|byte| *byte == b' '));
+        prop_assert_eq!(&row[..expected.len()], &expected[..]);
+    }
+
+    #[test]
+    fn no_mode_and_no_key_is_too_strange(
+        steps in prop::collection::vec((prop::array::uniform32(any::<u8>()), any::<[u8; 4]>(), any::<Vec<u8>>()), 0..20),
+    ) {
+        let (tty, _) = terminal();
+        tty.acquire(LEADER).unwrap();
+        for (head, tail, keys) in steps {
+            let bytes: Vec<u8> = head.into_iter().chain(tail).collect();
+            tty.set_termios(Termios::from_bytes(&bytes.try_into().unwrap()));
+            tty.input(&keys);
+            let _ = tty.write(keys.len(), &mut &keys[..]);
+            let waiting = tty.line.lock().waiting();
+            if let Ok(bytes) = read(&tty, 50) {
+                prop_assert!(bytes.len() <= waiting.min(50));
+                prop_assert_eq!(tty.line.lock().waiting(), waiting - bytes.len());
+            }
+        }
+    }
 }

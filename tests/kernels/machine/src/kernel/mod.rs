@@ -1,4 +1,5 @@
 mod boundaries;
+mod bytes;
 mod console;
 mod heap;
 mod lines;
@@ -26,6 +27,7 @@ const TESTS: &[(&str, Test)] = &[
     ("walk", walk::run),
     ("traps", traps::run),
     ("heap", heap::run),
+    ("bytes", bytes::run),
     ("lines", lines::run),
     ("storm", lines::storm),
     ("registers", registers::run),

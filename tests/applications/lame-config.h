@@ -1,0 +1,26 @@
+/* What LAME's configure would find for a static program on i386 Linux, without the optional libraries. */
+#define STDC_HEADERS 1
+#define HAVE_ERRNO_H 1
+#define HAVE_FCNTL_H 1
+#define HAVE_INTTYPES_H 1
+#define HAVE_LIMITS_H 1
+#define HAVE_MEMCPY 1
+#define HAVE_STDINT_H 1
+#define HAVE_STRCHR 1
+#define HAVE_STRTOL 1
+#define HAVE_UNISTD_H 1
+#define LAME_LIBRARY_BUILD 1
+#define PACKAGE "lame"
+#define PROTOTYPES 1
+#define SIZEOF_DOUBLE 8
+#define SIZEOF_FLOAT 4
+#define SIZEOF_INT 4
+#define SIZEOF_LONG 4
+#define SIZEOF_SHORT 2
+#define SIZEOF_UNSIGNED_INT 4
+#define SIZEOF_UNSIGNED_LONG 4
+#define SIZEOF_UNSIGNED_SHORT 2
+#define TAKEHIRO_IEEE754_HACK 1
+#define USE_FAST_LOG 1
+#define VERSION "3.100"
+typedef float ieee754_float32_t;

@@ -1,0 +1,162 @@
+//! Sessions: what the shell does on the example kernel, and what the kernel then says of itself.
+//!
+//! Each boots the kernel with the root directory of the programs and lets the shell run some commands. All that is
+//! expected must be in the output, in that order; whatever else happens, the kernel must find nothing amiss when it is
+//! switched off.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail, ensure};
+
+use crate::ending::Ending;
+use crate::kernel::{Checks, Kernel, Mode, Profile};
+use crate::qemu::Boot;
+use crate::run::{PROGRAMS, with_programs};
+use crate::setup;
+use crate::toolchain::SourceToolchain;
+
+/// What a kernel says in which all is as it was at the beginning.
+const CLEAN: &str = "kernel: audit clean, 0 of ";
+
+struct Session {
+    name: &'static str,
+    mode: Mode,
+    /// RAM in MiB.
+    memory: u32,
+    /// Seconds that it may take.
+    limit: u64,
+    commands: &'static str,
+    /// Parts of the output, in order.
+    expected: &'static [&'static str],
+    /// The shell's.
+    status: u8,
+}
+
+const DAILY: Session = Session {
+    name: "daily",
+    mode: Mode::TwoLevel,
+    memory: 128,
+    limit: 60,
+    commands: include_str!("sessions/daily.sh"),
+    expected: &[
+        "hello from a pipe",
+        "1 2 3 4 5",
+        "ROOT:X:0:0",
+        "kept\n",
+        "lost 1",
+        "exited 7",
+        "killed 137",
+        "caught USR1",
+        "terminated 143",
+        "stopped and continued",
+        "1000",
+        "100000",
+        "sum of zeroes",
+        "background done",
+        "end of daily",
+    ],
+    status: 5,
+};
+
+const SESSIONS: &[Session] = &[
+    DAILY,
+    Session { name: "daily, PAE", mode: Mode::Pae, ..DAILY },
+    Session {
+        name: "hostile",
+        mode: Mode::TwoLevel,
+        memory: 64,
+        limit: 120,
+        commands: include_str!("sessions/hostile.sh"),
+        expected: &[
+            "badelf seed=1 count=1000",
+            "fuzz child=1",
+            "memhog what=pipes",
+            "forkbomb made=",
+            "alive\n",
+        ],
+        status: 0,
+    },
+    Session {
+        name: "little memory",
+        mode: Mode::TwoLevel,
+        memory: 16,
+        limit: 60,
+        commands: "memhog; forkbomb --seconds 1; echo alive",
+        expected: &["memhog what=pipes", "forkbomb made=", "alive\n"],
+        status: 0,
+    },
+];
+
+/// Runs those with `name` in their name, or all.
+pub fn sessions(name: Option<&str>) -> Result<()> {
+    let toolchain = SourceToolchain::find()?;
+    let qemu = setup::qemu()?;
+    let mut failed = Vec::new();
+    let chosen = |session: &&Session| name.is_none_or(|name| session.name.contains(name));
+    for session in SESSIONS.iter().filter(chosen) {
+        let kernel = Kernel {
+            directory: ["examples", PROGRAMS].iter().collect(),
+            profile: Profile::Release,
+            mode: session.mode,
+            checks: Checks::Checked,
+        };
+        let mut boot = Boot {
+            memory: Some(session.memory),
+            cpu: (session.mode == Mode::Pae).then(|| "qemu32,+nx".to_owned()),
+            limit: Some(Duration::from_secs(session.limit)),
+            ..Boot::default()
+        };
+        with_programs(&mut boot, &toolchain, Vec::new(), Some(session.commands))?;
+        boot.kernel = kernel.build(&toolchain)?;
+        let start = Instant::now();
+        let outcome = boot.captured(&qemu)?;
+        let output = outcome.output.replace('\r', "");
+        match session.judge(&output, &outcome.ending) {
+            Ok(()) => println!("{:>7.1} s  session {}", start.elapsed().as_secs_f64(), session.name),
+            Err(error) => {
+                println!("{output}\nsession {}: {error}", session.name);
+                failed.push(session.name);
+            }
+        }
+    }
+    ensure!(failed.is_empty(), "sessions failed: {}", failed.join(", "));
+    Ok(())
+}
+
+impl Session {
+    fn judge(&self, output: &str, ending: &Ending) -> Result<()> {
+        let mut rest = output;
+        for expected in self.expected {
+            match rest.split_once(expected) {
+                Some((_, behind)) => rest = behind,
+                None => bail!("{expected:?} is missing, or in another place"),
+            }
+        }
+        ensure!(output.contains(CLEAN), "the kernel does not say that all is as it was");
+        match ending {
+            Ending::Status(status) if *status == self.status => Ok(()),
+            Ending::Status(status) => bail!("status {status} instead of {}", self.status),
+            other => bail!("{other}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judge(output: &str, status: u8) -> bool {
+        let session = Session { expected: &["one", "two"], status: 3, ..DAILY };
+        session.judge(output, &Ending::Status(status)).is_ok()
+    }
+
+    #[test]
+    fn a_session_passes_with_all_in_order_a_clean_audit_and_its_status() {
+        let clean = "kernel: audit clean, 0 of 7 frames missing";
+        assert!(judge(&format!("one\ntwo\n{clean}"), 3));
+        assert!(!judge(&format!("two\none\n{clean}"), 3));
+        assert!(!judge(&format!("one\n{clean}"), 3));
+        assert!(!judge("one\ntwo\nkernel: audit clean, 1 of 7 frames missing", 3));
+        assert!(!judge(&format!("one\ntwo\n{clean}"), 4));
+    }
+}

@@ -1,0 +1,5 @@
+badelf
+fuzz
+memhog
+forkbomb
+echo alive
