@@ -99,7 +99,8 @@ pub fn used(mut boot: Boot, qemu: &Path) -> Result<Outcome> {
     // A second of a leap day, shortly before it ends.
     add(&mut boot, &["-rtc", "base=2028-02-29T23:59:50"]);
 
-    let host = session::Host { link, monitor, http, wire, theirs };
+    add(&mut boot, &["-vga", "std"]);
+    let host = session::Host { link, monitor, dump: place.path("dump"), http, wire, theirs };
     let (outcome, used) = thread::scope(|scope| {
         let user = scope.spawn(|| host.serve());
         (boot.captured(qemu), user.join())
@@ -166,7 +167,7 @@ pub fn slow(mut boot: Boot, qemu: &Path) -> Result<Outcome> {
         &mut boot,
         &[
             "-drive",
-            "if=none,id=disk,format=raw,file.driver=null-co,file.size=1048576,file.latency-ns=4500000000",
+            "if=none,id=disk,format=raw,file.driver=null-co,file.size=1048576,file.latency-ns=9000000000",
         ],
     );
     add_controller(&mut boot);

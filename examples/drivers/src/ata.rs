@@ -1,7 +1,8 @@
 //! An ATA disk, by programmed I/O (ATA/ATAPI-4, T13/1153D).
 //!
 //! The CPU moves every word through the data port: READ SECTORS and WRITE SECTORS with 28-bit addresses. Commands
-//! that ask for DMA are never sent. The disk is polled, its interrupts are off.
+//! that ask for DMA are never sent. The disk is polled; its interrupts are off, or end a [rest](Clock::rest) between two
+//! polls.
 //!
 //! ```text
 //! Channel   two sets of registers, and up to two disks that share them
@@ -121,6 +122,8 @@ pub struct Channel<R, C> {
     control: R,
     clock: C,
     limit: Duration,
+    /// What the control register holds between resets.
+    control_bits: u8,
     /// A command did not end as it should have: the devices have to be reset.
     is_stuck: bool,
 }
@@ -128,12 +131,18 @@ pub struct Channel<R, C> {
 impl<R: Registers, C: Clock> Channel<R, C> {
     /// A channel of a command block, eight registers, and of the control register. Nothing is touched yet.
     pub const fn new(command: R, control: R, clock: C) -> Self {
-        Self { command, control, clock, limit: PATIENCE, is_stuck: false }
+        Self { command, control, clock, limit: PATIENCE, control_bits: NO_INTERRUPTS, is_stuck: false }
     }
 
     /// Waits for a device for as long as `limit`, which is ten seconds otherwise.
     pub const fn with_limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
+        self
+    }
+
+    /// Has the devices ask for the channel's line when they are done: for a clock that [rests](Clock::rest).
+    pub const fn with_interrupts(mut self) -> Self {
+        self.control_bits = 0;
         self
     }
 
@@ -232,9 +241,9 @@ impl<R: Registers, C: Clock> Channel<R, C> {
     /// [`NoDevice`](Error::NoDevice), [`TimedOut`](Error::TimedOut).
     pub fn reset(&mut self) -> Result<(), Error> {
         // ATA/ATAPI-4, 9.2: for 5 us at least; the status is valid 2 ms later.
-        self.control.write(CONTROL, RESET | NO_INTERRUPTS);
+        self.control.write(CONTROL, RESET | self.control_bits);
         sleep(&self.clock, Duration::from_micros(10));
-        self.control.write(CONTROL, NO_INTERRUPTS);
+        self.control.write(CONTROL, self.control_bits);
         sleep(&self.clock, Duration::from_millis(2));
         self.wait_until_idle()?;
         self.is_stuck = false;
@@ -243,7 +252,7 @@ impl<R: Registers, C: Clock> Channel<R, C> {
 
     /// Sends `command` to `unit`, when that can take it.
     fn command(&mut self, command: u8, unit: Unit, first: u32, count: u8) -> Result<(), Error> {
-        self.control.write(CONTROL, NO_INTERRUPTS);
+        self.control.write(CONTROL, self.control_bits);
         if NOBODY.contains(&self.status()) {
             // Nothing is connected, or a device that nobody selected.
             self.select(unit, 0);

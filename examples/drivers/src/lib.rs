@@ -1,10 +1,11 @@
-//! Drivers in safe Rust over [`sva_os`]'s checked port I/O.
+//! Drivers in safe Rust over [`sva_os`]'s checked ports and registers.
 //!
 //! | device | module | reached through |
 //! |---|---|---|
 //! | 16550 serial port | [`serial`] | `io().uart(first)` |
 //! | PS/2 keyboard | [`keyboard`] | `io().keyboard()` |
 //! | CMOS clock | [`cmos`] | `io().cmos(index)` |
+//! | VGA, text | [`vga`] | `io().claim(0x3c0, 32)`, `devices().claim(..)` of 0xb8000 to 0xbffff |
 //! | ATA disk, by programmed I/O | [`ata`] | `io().claim(0x1f0, 8)`, `io().claim(0x3f6, 1)` |
 //! | NE2000 network card | [`ne2000`] | `io().claim(0x300, 32)`, or `io().pci()` and `claim_ports` |
 //!
@@ -53,5 +54,6 @@ pub mod ne2000;
 pub mod quiet;
 pub mod registers;
 pub mod serial;
+pub mod vga;
 pub mod volumes;
 pub mod wait;

@@ -3,7 +3,7 @@
 use crate::quiet::Quiet;
 use core::fmt;
 use core::time::Duration;
-use sva_os::interrupt::Timer;
+use sva_os::interrupt::{Interrupts, Line, Timer};
 use sva_os::io::Io;
 use sva_os::machine::Machine;
 use sva_os::{Sva, Violation};
@@ -15,6 +15,12 @@ pub trait Clock {
 
     /// Lets about a microsecond pass.
     fn pause(&self);
+
+    /// Lets time pass until something may have happened. What is waited for after many pauses takes longer: a kernel
+    /// may halt the CPU here, or let another thread run.
+    fn rest(&self) {
+        self.pause();
+    }
 }
 
 impl<C: Clock> Clock for &C {
@@ -24,6 +30,10 @@ impl<C: Clock> Clock for &C {
 
     fn pause(&self) {
         (**self).pause();
+    }
+
+    fn rest(&self) {
+        (**self).rest();
     }
 }
 
@@ -43,8 +53,10 @@ impl core::error::Error for TimedOut {}
 /// pause is a bus cycle, so no machine comes that far in time.
 const MOST_POLLS: u64 = 16;
 
+/// How often there is a pause before there is a rest.
+const PAUSES: u32 = 32;
 /// How often the time stamp is measured. Each takes a hundredth of a second.
-const SAMPLES: usize = 5;
+const SAMPLES: usize = 9;
 
 /// Asks `poll` until it answers something, for as long as `limit`, and once more when that has passed.
 ///
@@ -56,7 +68,7 @@ pub fn wait<C: Clock, T>(
     limit: Duration,
     mut poll: impl FnMut() -> Option<T>,
 ) -> Result<T, TimedOut> {
-    let start = clock.now();
+    let (start, mut pauses) = (clock.now(), 0);
     let microseconds = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
     let mut left = microseconds.saturating_mul(MOST_POLLS).saturating_add(1);
     loop {
@@ -69,7 +81,12 @@ pub fn wait<C: Clock, T>(
         if passed >= limit || left == 0 {
             return Err(TimedOut);
         }
-        clock.pause();
+        if pauses < PAUSES {
+            pauses = pauses.saturating_add(1);
+            clock.pause();
+        } else {
+            clock.rest();
+        }
     }
 }
 
@@ -109,10 +126,11 @@ impl<'m, M: Machine> MachineClock<'m, M> {
     pub fn start(sva: &'m Sva<M>, hz: u32) -> Result<Self, Violation> {
         let timer = sva.timer();
         let period = timer.start_periodic(hz)?;
-        // A virtual CPU may be kept away in the middle of one: the median is none of those.
+        // A virtual CPU that is kept away at the end of one sees too much, which is most likely of what goes wrong;
+        // at the start, too little.
         let mut rates = core::array::from_fn::<_, SAMPLES, _>(|_| timer.measure_time_stamp());
         rates.sort_unstable();
-        let rate = rates.get(SAMPLES / 2).copied().flatten().filter(|rate| *rate != 0);
+        let rate = rates.get(SAMPLES / 4).copied().flatten().filter(|rate| *rate != 0);
         let ticks = Quiet::new(sva.interrupts(), Ticks { remaining: timer.remaining(), total: 0 });
         Ok(Self { timer, io: sva.io(), rate, period, ticks })
     }
@@ -148,6 +166,39 @@ impl<M: Machine> Clock for MachineClock<'_, M> {
 
     fn pause(&self) {
         self.io.delay();
+    }
+}
+
+/// A machine's clock for drivers that may halt the CPU while they wait: until a device, or the timer, asks for it.
+///
+/// For a driver whose waits no lock surrounds that a handler takes too, when the timer's line is unmasked.
+#[derive(Clone, Copy, Debug)]
+pub struct Halting<'c, 'm, M: Machine> {
+    clock: &'c MachineClock<'m, M>,
+    interrupts: Interrupts<'m, M>,
+}
+
+impl<'c, 'm, M: Machine> Halting<'c, 'm, M> {
+    /// Measures by `clock`.
+    pub const fn new(clock: &'c MachineClock<'m, M>, interrupts: Interrupts<'m, M>) -> Self {
+        Self { clock, interrupts }
+    }
+}
+
+impl<M: Machine> Clock for Halting<'_, '_, M> {
+    fn now(&self) -> Duration {
+        self.clock.now()
+    }
+
+    fn pause(&self) {
+        self.clock.pause();
+    }
+
+    fn rest(&self) {
+        // In a handler the CPU cannot halt; with the timer masked it might halt for ever.
+        if self.interrupts.is_masked(Line::TIMER) || self.interrupts.wait().is_err() {
+            self.pause();
+        }
     }
 }
 

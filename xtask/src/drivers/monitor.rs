@@ -1,5 +1,6 @@
 //! QEMU's monitor, by which keys are pressed.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -25,6 +26,13 @@ impl Monitor {
     pub fn press(&mut self, keys: &[&str]) -> Result<()> {
         let keys: Vec<_> = keys.iter().map(|key| json!({ "type": "qcode", "data": key })).collect();
         self.command(&json!({ "execute": "send-key", "arguments": { "keys": keys, "hold-time": 20 } }))
+    }
+
+    /// The guest's physical memory from `start` on, through the file `dump`.
+    pub fn memory(&mut self, start: u32, length: usize, dump: &Path) -> Result<Vec<u8>> {
+        let arguments = json!({ "val": start, "size": length, "filename": dump });
+        self.command(&json!({ "execute": "pmemsave", "arguments": arguments }))?;
+        Ok(fs::read(dump)?)
     }
 
     fn command(&mut self, command: &Value) -> Result<()> {

@@ -46,6 +46,8 @@ fn long(index: usize) -> u8 {
 pub struct Host {
     pub link: PathBuf,
     pub monitor: PathBuf,
+    /// Where QEMU leaves what is in the guest's memory.
+    pub dump: PathBuf,
     pub http: u16,
     pub wire: UdpSocket,
     /// The port of the guest's end of the wire.
@@ -78,6 +80,11 @@ impl Host {
                 "keyboard" => {
                     let mut monitor = Monitor::open(&self.monitor)?;
                     KEYS.iter().try_for_each(|keys| monitor.press(keys))?;
+                }
+                "screen" => {
+                    let cells = Monitor::open(&self.monitor)?.memory(0xb8000, 80 * 25 * 2, &self.dump)?;
+                    check_screen(&cells)?;
+                    answers.write_all(b"\n")?;
                 }
                 "network" => {
                     self.fetch("/", "200", |body| body.starts_with(b"<!doctype html>"))?;
@@ -123,6 +130,22 @@ impl Host {
             }
         }
     }
+}
+
+/// Makes sure that the screen shows the last of the guest's thirty rows.
+fn check_screen(cells: &[u8]) -> Result<()> {
+    let rows: Vec<String> = cells
+        .chunks(160)
+        .map(|row| row.chunks(2).map(|cell| char::from(cell[0])).collect::<String>().trim_end().to_owned())
+        .collect();
+    // The last row is empty: the cursor is there. The square is a letter that the screen has not.
+    let row = |number: usize| match number {
+        30 => String::new(),
+        _ => format!("{:8}{number} \u{fe} sva-os", format!("row {number}")),
+    };
+    let expected: Vec<_> = (6..=30).map(row).collect();
+    ensure!(rows == expected, "the screen shows {rows:#?}");
+    Ok(())
 }
 
 /// Connects to a socket that QEMU is about to make.

@@ -7,7 +7,7 @@ use crate::drivers;
 pub fn add(runs: &mut Vec<Run>) {
     let run = Run { kernel: "examples/drivers", ..RUN };
     let used = Run {
-        append: "clock speaker serial keyboard disk network",
+        append: "clock speaker serial keyboard screen disk network",
         host: Some(drivers::used),
         expect: Expect { status: 0, texts: USED },
         ..run
@@ -17,7 +17,12 @@ pub fn add(runs: &mut Vec<Run>) {
     runs.push(Run { extra: Q35, ..used });
     let nothing = Expect { status: 0, texts: NOTHING };
     runs.push(Run { append: "absent", expect: nothing, ..run });
-    runs.push(Run { append: "absent", extra: Q35, expect: nothing, ..run });
+    runs.push(Run {
+        append: "absent",
+        extra: &["-machine", "q35,i8042=off"],
+        expect: Expect { status: 0, texts: NO_KEYBOARD },
+        ..run
+    });
     for (extra, host, text) in REFUSED {
         let expect = Expect { status: 1, texts: text };
         runs.push(Run { append: "disk", extra, host: Some(host), expect, ..run });
@@ -35,6 +40,9 @@ const REFUSED: [(&[&str], Host, &[&str]); 5] = [
 
 const USED: &[&str] = &["audit: Summary"];
 
+const NO_KEYBOARD: &[&str] =
+    &["first channel, First: no device", "keyboard: there is no keyboard controller", "audit: Summary"];
+
 const NOTHING: &[&str] = &[
     "first channel, First: no device is connected",
     "first channel, Second: no device is connected",
@@ -42,5 +50,6 @@ const NOTHING: &[&str] = &[
     "second channel, Second: no device is connected",
     "ISA network card: there is no card",
     "serial port 4: there is no serial port",
+    "screen: there is no VGA",
     "audit: Summary",
 ];

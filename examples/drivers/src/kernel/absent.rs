@@ -6,6 +6,7 @@ use drivers::ata::{Channel, Disk, Unit};
 use drivers::keyboard::Ps2;
 use drivers::ne2000::Ne2000;
 use drivers::serial::Serial;
+use drivers::vga::{Screen, claim};
 use spin::Mutex;
 
 pub(super) fn run(world: &World) -> Result<(), Failure> {
@@ -19,6 +20,8 @@ pub(super) fn run(world: &World) -> Result<(), Failure> {
     }
     tell(world, format_args!("ISA network card"), Ne2000::open(io.claim(0x300, 32)?, world.clock));
     tell(world, format_args!("serial port 4"), Serial::start(io.uart(0x2e8)?, world.clock));
+    let (registers, cells) = claim(world.sva)?;
+    tell(world, format_args!("screen"), Screen::open(registers, cells));
     tell(world, format_args!("keyboard"), Ps2::start(io.keyboard()?, world.clock));
     Ok(())
 }

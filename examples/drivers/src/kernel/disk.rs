@@ -8,20 +8,23 @@ use crc::{CRC_32_ISO_HDLC, Crc, Digest, Table};
 use drivers::ata::{Channel, Disk, Error, SECTOR, Unit};
 use drivers::blocks::Bounded;
 use drivers::volumes::check;
-use drivers::wait::MachineClock;
+use drivers::wait::Halting;
 use embedded_sdmmc::filesystem::ToShortFileName;
 use embedded_sdmmc::{Directory, File, Mode, ShortFileName, TimeSource, Timestamp, VolumeIdx, VolumeManager};
 use heapless::Vec;
 use spin::Mutex;
+use sva_os::interrupt::Line;
 use sva_os::io::PortRange;
 
 type Ports = PortRange<'static, Machine>;
-type Clock = &'static MachineClock<'static, Machine>;
+type Clock = Halting<'static, 'static, Machine>;
 type Device<'c> = Bounded<Disk<'c, Ports, Clock>>;
 type Folder<'v, 'c> = Directory<'v, Device<'c>, Time, 4, 4, 1>;
 type Open<'v, 'c> = File<'v, Device<'c>, Time, 4, 4, 1>;
 type Checksum<'c> = Digest<'c, u32, Table<1>>;
 
+/// The line of the first channel.
+const LINE: u32 = 14;
 /// How long the disk is waited for.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// How many blocks one volume's files may take to be walked.
@@ -55,8 +58,14 @@ impl TimeSource for Time {
 
 pub(super) fn run(world: &World) -> Result<(), Failure> {
     let io = world.sva.io();
-    let channel = Channel::new(io.claim(0x1f0, 8)?, io.claim(0x3f6, 1)?, world.clock);
-    let channel = Mutex::new(channel.with_limit(PATIENCE));
+    let interrupts = world.sva.interrupts();
+    let line = Line::new(LINE).ok_or_else(|| Failure::new("there is no line 14"))?;
+    // That it comes is all: the CPU halts no more.
+    interrupts.register_line(line, &|_| {})?;
+    interrupts.unmask(line)?;
+    let clock = Halting::new(world.clock, interrupts);
+    let channel = Channel::new(io.claim(0x1f0, 8)?, io.claim(0x3f6, 1)?, clock);
+    let channel = Mutex::new(channel.with_limit(PATIENCE).with_interrupts());
     let disk = Disk::open(&channel, Unit::First)?;
     say!(world, "disk: {}, {} sectors", disk.identity().model(), disk.identity().sectors);
     sectors(world, &disk)?;
@@ -113,7 +122,7 @@ fn volume(
     let root = volume.open_root_dir()?;
     for (name, is_folder) in entries(&root)? {
         if is_folder {
-            let folder = root.open_dir(&name)?;
+            let folder = root.open_dir(name)?;
             for (inner, is_folder) in entries(&folder)? {
                 if !is_folder {
                     let (length, checksum) = read(&folder, &inner)?;
@@ -139,7 +148,7 @@ fn entries(folder: &Folder<'_, '_>) -> Result<Vec<(ShortFileName, bool), MOST_EN
     folder.iterate_dir(|entry| {
         let itself = [ShortFileName::this_dir(), ShortFileName::parent_dir()].contains(&entry.name);
         if !itself && !entry.attributes.is_volume() && !entry.attributes.is_lfn() {
-            _ = entries.push((entry.name.clone(), entry.attributes.is_directory()));
+            _ = entries.push((entry.name, entry.attributes.is_directory()));
         }
         if entries.is_full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;

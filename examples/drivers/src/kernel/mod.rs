@@ -8,6 +8,7 @@ mod http;
 mod keys;
 mod network;
 mod port;
+mod screen;
 mod show;
 mod speaker;
 
@@ -41,6 +42,7 @@ const STEPS: &[(&str, fn(&World) -> Result<(), Failure>)] = &[
     ("disk", disk::run),
     ("keyboard", keys::run),
     ("network", network::run),
+    ("screen", screen::run),
     ("serial", port::run),
     ("show", show::run),
     ("speaker", speaker::run),

@@ -26,7 +26,10 @@ pub(super) fn run(world: &World) -> Result<(), Failure> {
         let typed = world.console.next_byte().map(char::from);
         let letter = typed.or_else(|| keys.as_mut()?.next_letter());
         match letter {
-            Some(END | ESCAPE) => return Ok(()),
+            Some(END | ESCAPE) => {
+                say!(world, "");
+                return Ok(());
+            }
             Some('\r' | '\n') => say!(world, ""),
             Some(letter) => _ = world.console.write(world.clock, format_args!("{letter}")),
             None => world.sva.interrupts().wait()?,

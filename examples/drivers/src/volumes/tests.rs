@@ -156,7 +156,7 @@ fn walk(disk: &Memory) -> Option<Answer<usize>> {
             let mut entries: Vec<(ShortFileName, bool)> = Vec::new();
             folder.iterate_dir(|entry| {
                 if !entry.attributes.is_volume() && !entry.attributes.is_lfn() {
-                    entries.push((entry.name.clone(), entry.attributes.is_directory()));
+                    entries.push((entry.name, entry.attributes.is_directory()));
                 }
                 if entries.len() < 20 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             })?;
@@ -176,7 +176,7 @@ fn walk(disk: &Memory) -> Option<Answer<usize>> {
             };
         for (name, is_folder) in entries(&root)? {
             if is_folder {
-                let folder = root.open_dir(&name)?;
+                let folder = root.open_dir(name)?;
                 for (name, is_folder) in entries(&folder)? {
                     if !is_folder {
                         all += read(&folder, &name)?;

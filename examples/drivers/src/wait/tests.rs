@@ -67,6 +67,26 @@ fn who_was_kept_away_asks_once_more() {
 }
 
 #[test]
+fn a_long_wait_rests() {
+    struct Rests(Pauses, Cell<u32>);
+    impl Clock for Rests {
+        fn now(&self) -> Duration {
+            self.0.now()
+        }
+        fn pause(&self) {
+            self.0.pause();
+        }
+        fn rest(&self) {
+            self.1.set(self.1.get() + 1);
+            self.0.now.set(self.0.now.get() + LIMIT / 2);
+        }
+    }
+    let clock = Rests(Pauses::of(Duration::from_micros(1)), Cell::new(0));
+    assert_eq!(wait(&&clock, LIMIT, || None::<()>), Err(TimedOut));
+    assert_eq!((clock.0.count.get(), clock.1.get()), (32, 2));
+}
+
+#[test]
 fn a_sleep_takes_its_time() {
     let clock = Pauses::of(Duration::from_micros(1));
     sleep(&clock, LIMIT);
