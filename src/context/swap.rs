@@ -99,7 +99,9 @@ impl<M: Machine> Sva<M> {
             self.machine.stop("no thread is left to run")
         };
         let old = self.processor().current(&self.machine);
-        old.set_word(&self.machine, old.word(&self.machine).to(state));
+        let word = old.word(&self.machine).to(state);
+        // Without checks nothing is published when the stack has been left, and nobody else is there to take it.
+        old.set_word(&self.machine, if cfg!(sva_os_unchecked) { word.left() } else { word });
         let root = self.machine.root();
         self.go_to_root_of(next, root);
         self.release_root(root);

@@ -1,5 +1,6 @@
 //! `compare`: scripts in `tests/sessions` that use a system as people do, run by the same busybox on the host's Linux
-//! and on the systems in QEMU. They have to print the same, line by line.
+//! and on the systems in QEMU. They have to print the same, line by line. And so does the small shell of
+//! `examples/userland` with a script of its own.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -19,6 +20,9 @@ use crate::userland::{self, Busybox};
 
 const SCRIPTS: &str = "tests/sessions";
 const DIRECTORY: &str = "target/sessions";
+/// What runs the sessions, and the script for the small shell.
+const RUN: &str = "run.sh";
+const SMALL: &str = "small.sh";
 /// What runs the scripts in `/`, each in a directory below `/tmp`.
 const COMMAND: &str = "/bin/sh /run.sh / /tmp";
 /// RAM of the machine in MiB.
@@ -30,7 +34,10 @@ const LIMIT: Duration = Duration::from_secs(600);
 pub fn compare(systems: &[System]) -> Result<()> {
     let toolchain = SourceToolchain::find()?;
     let qemu = setup::qemu()?;
-    let expected = on_host()?;
+    let host = Host::prepare()?;
+    let expected = host.sessions()?;
+    userland::programs(&toolchain)?;
+    host.small_shell()?;
     let root = userland::root(&toolchain, &scripts()?)?;
     for system in systems {
         let boot =
@@ -51,29 +58,66 @@ fn scripts() -> Result<Vec<PathBuf>> {
     Ok(entries.iter().map(fs::DirEntry::path).collect())
 }
 
-/// What the scripts print on the host, by the busybox that is in the root directory.
-fn on_host() -> Result<String> {
-    let busybox = Busybox::fetch().context("the sessions are those of busybox")?;
-    let directory = std::env::current_dir()?.join(DIRECTORY);
-    let (bin, work) = (directory.join("bin"), directory.join("work"));
-    for old in [&bin, &work] {
-        if old.exists() {
-            fs::remove_dir_all(old)?;
+/// The host's Linux, with the busybox that is in the root directory.
+struct Host {
+    busybox: PathBuf,
+    /// Where its applets are, and where scripts may write.
+    bin: PathBuf,
+    work: PathBuf,
+    scripts: PathBuf,
+}
+
+impl Host {
+    fn prepare() -> Result<Self> {
+        let busybox = Busybox::fetch().context("the sessions are those of busybox")?;
+        let directory = std::env::current_dir()?.join(DIRECTORY);
+        let [bin, work] = ["bin", "work"].map(|name| directory.join(name));
+        for old in [&bin, &work] {
+            if old.exists() {
+                fs::remove_dir_all(old)?;
+            }
+            fs::create_dir_all(old)?;
         }
-        fs::create_dir_all(old)?;
+        let program = fs::canonicalize(&busybox.program)?;
+        for applet in &busybox.applets {
+            symlink(&program, bin.join(applet))?;
+        }
+        Ok(Self { busybox: program, bin, work, scripts: fs::canonicalize(SCRIPTS)? })
     }
-    let program = fs::canonicalize(&busybox.program)?;
-    for applet in &busybox.applets {
-        symlink(&program, bin.join(applet))?;
+
+    /// `program`, with nothing in its environment but the way to the applets.
+    fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.env_clear().env("PATH", &self.bin).env("HOME", "/");
+        command
     }
-    let scripts = fs::canonicalize(SCRIPTS)?;
-    let mut shell = Command::new(&program);
-    shell.arg("sh").arg(scripts.join("run.sh")).arg(&scripts).arg(&work);
-    shell.env_clear().env("PATH", &bin).env("HOME", "/");
-    println!("xtask: the sessions on the host");
-    let printed = between(&read(&mut shell)?)?;
-    fs::write(directory.join("host"), &printed)?;
-    Ok(printed)
+
+    /// What the scripts print.
+    fn sessions(&self) -> Result<String> {
+        println!("xtask: the sessions on the host");
+        let mut shell = self.command(&self.busybox);
+        shell.arg("sh").arg(self.scripts.join(RUN)).arg(&self.scripts).arg(&self.work);
+        let printed = between(&read(&mut shell)?)?;
+        fs::write(Path::new(DIRECTORY).join("host"), &printed)?;
+        Ok(printed)
+    }
+
+    /// Compares the small shell with that of busybox.
+    fn small_shell(&self) -> Result<()> {
+        let run = |name: &str, mut shell: Command| -> Result<String> {
+            let directory = self.work.join(name);
+            fs::create_dir_all(&directory)?;
+            let output = shell.arg(self.scripts.join(SMALL)).current_dir(directory).output()?;
+            Ok(format!("{}{}\n", String::from_utf8_lossy(&output.stdout), output.status))
+        };
+        let mut busybox = self.command(&self.busybox);
+        busybox.arg("sh");
+        let expected = run("busybox", busybox)?;
+        let printed = run("small", self.command(&fs::canonicalize(userland::SHELL)?))?;
+        ensure!(printed == expected, "the small shell prints\n{printed}\nand busybox\n{expected}");
+        println!("xtask: the small shell has printed the {} lines of busybox", expected.lines().count());
+        Ok(())
+    }
 }
 
 /// Compares what a system printed with what the host did, and shows where they differ.

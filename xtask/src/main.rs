@@ -57,7 +57,7 @@ cargo xtask COMMAND
                      soak-long, a million swaps, has to be named
   userland [--add FILE]...
                      builds the programs of examples/userland and packs them with Debian's busybox
-                     into target/userland/root.cpio, the root directory of a kernel that runs them
+                     into target/userland/root*.cpio, the root directory of a kernel that runs them
   applications [--on SYSTEM]
                      builds bzip2 and LAME for i386, runs them on the systems, as hbench, and compares
                      what they write byte by byte, and what they cost

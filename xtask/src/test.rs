@@ -6,10 +6,12 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
+use crate::compare::compare;
 use crate::kernels::kernels;
 use crate::process::run;
 use crate::sessions::sessions;
 use crate::setup;
+use crate::system::System;
 use crate::toolchain::{SourceToolchain, cargo};
 use crate::userland;
 
@@ -49,6 +51,11 @@ const STEPS: &[Step] = &[
     Step { name: "tests: 32-bit", quick: false, run: tests_32_bit },
     Step { name: "test kernels", quick: false, run: test_kernels },
     Step { name: "sessions on the example kernel", quick: false, run: || sessions(None) },
+    Step {
+        name: "sessions on the example kernel, compared with the host's",
+        quick: false,
+        run: || compare(&[System::Kernel]),
+    },
 ];
 
 /// Runs the steps and prints how long each took. `quick` leaves out all but the daily ones.

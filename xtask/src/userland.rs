@@ -11,6 +11,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -25,6 +26,8 @@ use crate::toolchain::{SourceToolchain, executables};
 
 const PACKAGE: &str = "userland";
 const ARTIFACTS: &str = "target/userland";
+/// Where the small shell is, once it is built.
+pub const SHELL: &str = "target/userland/sh";
 /// What `tools` does, by the name it is called with.
 const TOOLS: [&str; 11] =
     ["cat", "echo", "false", "kill", "ls", "mkdir", "mount", "ps", "rm", "sleep", "true"];
@@ -145,11 +148,35 @@ pub fn root(toolchain: &SourceToolchain, added: &[PathBuf]) -> Result<PathBuf> {
         let bytes = fs::read(file).with_context(|| format!("cannot add {}", file.display()))?;
         add(name(file)?, Node::file(0o755, bytes));
     }
-    let archive = Path::new(ARTIFACTS).join("root.cpio");
+    let archive = Path::new(ARTIFACTS).join(archive_name(added));
     Archive(nodes).write(&archive)?;
     Ok(archive)
 }
 
+/// One for each list of added files: one command's root does not replace that which another is about to boot.
+fn archive_name(added: &[PathBuf]) -> String {
+    if added.is_empty() {
+        return "root.cpio".to_owned();
+    }
+    let mut hasher = DefaultHasher::new();
+    added.hash(&mut hasher);
+    format!("root-{:016x}.cpio", hasher.finish())
+}
+
 fn name(file: &Path) -> Result<&str> {
     file.file_name().and_then(|name| name.to_str()).with_context(|| format!("{} has no name", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_files_make_another_archive() {
+        let names = [&[][..], &["a".into()], &["b".into()], &["a".into(), "b".into()]].map(archive_name);
+        for (index, name) in names.iter().enumerate() {
+            assert!(!names[..index].contains(name), "{name}");
+        }
+        assert_eq!(names[0], "root.cpio");
+    }
 }

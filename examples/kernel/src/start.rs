@@ -228,6 +228,8 @@ fn finish(sva: &'static Kernel, end: End) -> Status {
     let audit = sva.audit();
     let stacks = audit.map_or(u32::MAX, |summary| summary.stacks);
     match audit {
+        // Without checks nothing is counted that could be recounted.
+        _ if cfg!(sva_os_unchecked) => console::print(format_args!("kernel: no audit without checks")),
         Ok(_) => console::print(format_args!("kernel: audit clean")),
         Err(finding) => console::print(format_args!("kernel: audit: {finding}")),
     }
@@ -235,7 +237,7 @@ fn finish(sva: &'static Kernel, end: End) -> Status {
         ", {missing} of {} frames missing, {stacks} stacks left, {} for the heap\n",
         counts.total, counts.heap
     ));
-    if audit.is_err() || missing != 0 || stacks != 0 {
+    if missing != 0 || !cfg!(sva_os_unchecked) && (audit.is_err() || stacks != 0) {
         return Status::FAILED;
     }
     match end {

@@ -6,11 +6,11 @@
 //!
 //! ```text
 //! forkbomb made=1043 error=11
-//! memhog what=memory reached=187
+//! memhog what=memory reached=187 error=0
 //! ```
 //!
-//! with the processes that were there before the first was refused and why it was; what was reached is in MiB, or in
-//! open files and pipes. The kernel may end a child that wants too much.
+//! with the number of processes that were made, of MiB, open files or pipes that were reached, and the first error, as
+//! Linux numbers them: 0 if there was none, as the kernel may end a child that wants too much.
 
 use core::time::Duration;
 
@@ -25,29 +25,7 @@ pub fn forkbomb(arguments: Arguments) -> i32 {
     let seconds = arguments.option("--seconds").unwrap_or(SECONDS);
     let bomb = || -> Result<()> {
         let end = sys::now()? + Duration::from_secs(seconds.into());
-        let (read, write) = sys::pipe()?;
-        let first = sys::spawn(|| {
-            _ = read.close();
-            multiply(end, write)
-        })?;
-        write.close()?;
-        let (mut made, mut error) = (0_u32, 0);
-        let mut bytes = [0; 512];
-        loop {
-            let length = read.read(&mut bytes)?;
-            for byte in &bytes[..length] {
-                match byte {
-                    0 => made += 1,
-                    why if error == 0 => error = (*why).into(),
-                    _ => {}
-                }
-            }
-            if length == 0 {
-                break;
-            }
-        }
-        read.close()?;
-        sys::wait(Some(first))?;
+        let (made, error) = tell(|tell| multiply(end, tell))?;
         print_to(OUTPUT, format_args!("forkbomb made={made} error={error}\n"));
         Ok(())
     };
@@ -74,54 +52,22 @@ fn multiply(end: Duration, tell: File) -> i32 {
     0
 }
 
-/// Takes one thing until it gets no more, and tells of each that it got.
-type Hog = fn(File);
+/// Gets a number of things more, and tells of it; why it got no more.
+type Hog = fn(&mut dyn FnMut()) -> Errno;
 
 /// `memhog`.
 pub fn memhog(_: Arguments) -> i32 {
-    let hogs: [(&str, Hog); 5] = [
-        ("memory", |tell| {
-            while let Ok(mut pages) = Pages::map(MIB) {
-                pages.touch();
-                pages.keep();
-                told(tell);
-            }
-        }),
-        ("data", |tell| {
-            while sys::grow_data(MIB).is_ok() {
-                told(tell);
-            }
-        }),
-        ("file", |tell| {
-            let bytes = [0x5a; 4096];
-            let Ok(file) = File::open(PLACE, mode::WRITE | mode::CREATE | mode::TRUNCATE) else { return };
-            loop {
-                for _ in 0..MIB / bytes.len() {
-                    if file.write_all(&bytes).is_err() {
-                        return;
-                    }
-                }
-                told(tell);
-            }
-        }),
-        ("open-files", |tell| {
-            while File::open(c"/dev/null", mode::READ).is_ok() {
-                told(tell);
-            }
-        }),
-        ("pipes", |tell| {
-            while let Ok((_, write)) = sys::pipe() {
-                // As much as a pipe holds for certain.
-                _ = write.write(&[0; 4096]);
-                told(tell);
-            }
-        }),
-    ];
+    let hogs: [(&str, Hog); 5] =
+        [("memory", memory), ("data", data), ("file", file), ("open-files", open_files), ("pipes", pipes)];
     let mut status = 0;
     for (name, hog) in hogs {
-        let reached = reach(hog);
-        if let Ok(reached) = reached {
-            print_to(OUTPUT, format_args!("memhog what={name} reached={reached}\n"));
+        let reached = tell(|tell| {
+            let why = hog(&mut || _ = tell.write(&[0]));
+            _ = tell.write(&[why.0 as u8]);
+            0
+        });
+        if let Ok((reached, error)) = reached {
+            print_to(OUTPUT, format_args!("memhog what={name} reached={reached} error={error}\n"));
         }
         status |= report("memhog", reached.map(drop));
         _ = sys::unlink(PLACE);
@@ -129,32 +75,91 @@ pub fn memhog(_: Arguments) -> i32 {
     status
 }
 
-fn told(tell: File) {
-    _ = tell.write(&[0]);
+fn memory(tell: &mut dyn FnMut()) -> Errno {
+    loop {
+        match Pages::map(MIB) {
+            Ok(mut pages) => {
+                pages.touch();
+                pages.keep();
+                tell();
+            }
+            Err(error) => return error,
+        }
+    }
 }
 
-/// How often a child could tell that it has got more, before it ended.
-fn reach(hog: Hog) -> Result<u32> {
+fn data(tell: &mut dyn FnMut()) -> Errno {
+    loop {
+        match sys::grow_data(MIB) {
+            Ok(()) => tell(),
+            Err(error) => return error,
+        }
+    }
+}
+
+fn file(tell: &mut dyn FnMut()) -> Errno {
+    let bytes = [0x5a; 4096];
+    let mut fill = || -> Result<()> {
+        let file = File::open(PLACE, mode::WRITE | mode::CREATE | mode::TRUNCATE)?;
+        loop {
+            for _ in 0..MIB / bytes.len() {
+                file.write_all(&bytes)?;
+            }
+            tell();
+        }
+    };
+    fill().err().unwrap_or(Errno::INVAL)
+}
+
+fn open_files(tell: &mut dyn FnMut()) -> Errno {
+    loop {
+        match File::open(c"/dev/null", mode::READ) {
+            Ok(_) => tell(),
+            Err(error) => return error,
+        }
+    }
+}
+
+fn pipes(tell: &mut dyn FnMut()) -> Errno {
+    loop {
+        match sys::pipe() {
+            // As much as a pipe holds for certain.
+            Ok((_, write)) => _ = write.write(&[0; 4096]),
+            Err(error) => return error,
+        }
+        tell();
+    }
+}
+
+/// Has a child, and those that it makes, tell through a pipe: how often they said that there is one more, and the
+/// first error that they told, 0 if none.
+fn tell(child: impl FnOnce(File) -> i32) -> Result<(u32, u8)> {
     let (read, write) = sys::pipe()?;
-    let child = sys::spawn(|| {
+    let first = sys::spawn(|| {
         _ = read.close();
-        hog(write);
-        0
+        child(write)
     })?;
     write.close()?;
-    let mut reached = 0;
+    let (mut more, mut error) = (0, 0);
     let mut bytes = [0; 512];
     loop {
-        match read.read(&mut bytes) {
+        let length = match read.read(&mut bytes) {
             Ok(0) => break,
-            Ok(length) => reached += length as u32,
-            Err(Errno::INTR) => {}
+            Ok(length) => length,
+            Err(Errno::INTR) => continue,
             Err(error) => return Err(error),
+        };
+        for byte in &bytes[..length] {
+            match byte {
+                0 => more += 1,
+                why if error == 0 => error = *why,
+                _ => {}
+            }
         }
     }
     read.close()?;
-    sys::wait(Some(child))?;
-    Ok(reached)
+    sys::wait(Some(first))?;
+    Ok((more, error))
 }
 
 fn report(name: &str, result: Result<()>) -> i32 {

@@ -1,5 +1,7 @@
 //! The children that make the calls.
 
+use core::ffi::CStr;
+
 use oorandom::Rand32;
 
 use super::call::{Call, Places, value};
@@ -16,6 +18,12 @@ const WORDS: u32 = 64;
 /// How many children there are for each line of progress.
 const PROGRESS: u32 = 100;
 
+/// Files that calls may name. Whatever happens to them, they are there for the next child.
+const DIRECTORY: &CStr = c"/tmp/fuzz";
+const FILE: &CStr = c"/tmp/fuzz/file";
+/// What a child says that could not make any call.
+const UNPREPARED: i32 = 99;
+
 /// Makes children.
 pub fn main(arguments: Arguments) -> i32 {
     let option = |name, otherwise| arguments.option(name).unwrap_or(otherwise);
@@ -26,7 +34,7 @@ pub fn main(arguments: Arguments) -> i32 {
         print_to(OUTPUT, format_args!("fuzz: there is no clock\n"));
         return 1;
     };
-    let (mut children, mut exited, mut signalled, mut stopped) = (0_u32, 0, 0, 0);
+    let (mut children, mut exited, mut signalled, mut stopped, mut unprepared) = (0_u32, 0, 0, 0, 0_u32);
     while children < option("--children", CHILDREN) {
         let time = sys::now().map_or(u64::MAX, |now| now.saturating_sub(start).as_secs());
         if time >= option("--seconds", SECONDS).into() {
@@ -36,7 +44,11 @@ pub fn main(arguments: Arguments) -> i32 {
         if plan.verbose || children.is_multiple_of(PROGRESS) {
             print_to(OUTPUT, format_args!("fuzz child={own}\n"));
         }
+        _ = sys::make_directory(c"/tmp");
+        _ = sys::make_directory(DIRECTORY);
+        _ = sys::unlink(FILE);
         match limited(PATIENCE, || plan.run(own)) {
+            Ok(Ending::Exit(status)) if i32::from(status) == UNPREPARED => unprepared += 1,
             Ok(Ending::Exit(_)) => exited += 1,
             Ok(Ending::Signal(_)) => signalled += 1,
             Ok(Ending::Stopped) => stopped += 1,
@@ -50,10 +62,10 @@ pub fn main(arguments: Arguments) -> i32 {
     print_to(
         OUTPUT,
         format_args!(
-            "fuzz seed={seed} children={children} calls={calls} exited={exited} signalled={signalled} stopped={stopped}\n"
+            "fuzz seed={seed} children={children} calls={calls} exited={exited} signalled={signalled} stopped={stopped} unprepared={unprepared}\n"
         ),
     );
-    0
+    (unprepared > children / 10).into()
 }
 
 /// What each child does.
@@ -66,7 +78,7 @@ struct Plan {
 impl Plan {
     fn run(&self, seed: u32) -> i32 {
         let mut random = Rand32::new(seed.into());
-        let Some((mut memory, places)) = prepare() else { return 2 };
+        let Some((mut memory, places)) = prepare() else { return UNPREPARED };
         let own = sys::own_pid();
         let mut sacrifice = Sacrifice::of_this_process();
         for _ in 0..self.calls {
@@ -74,7 +86,7 @@ impl Plan {
                 let at = random.rand_range(0..places.length);
                 memory.write(at as usize, &value(&mut random, &places).to_ne_bytes());
             }
-            memory.write(0, b"/tmp/fuzz\0");
+            memory.write(0, FILE.to_bytes_with_nul());
             let call = Call::any(&mut random, &places, self.number);
             if self.verbose {
                 print_to(File(VERBOSE), format_args!("{call:x?}\n"));
@@ -96,11 +108,11 @@ fn prepare() -> Option<(Pages, Places)> {
     _ = sys::new_session();
     OUTPUT.duplicate_to(File(VERBOSE)).ok()?;
     (0..16).for_each(|number| _ = File(number).close());
-    let null = File::open(c"/dev/null", mode::READ_WRITE).ok()?;
-    _ = sys::pipe();
-    _ = File::open(c"/tmp/fuzz", mode::READ_WRITE | mode::CREATE);
-    _ = File::open(c"/tmp", mode::READ);
-    _ = null.duplicate_from(9);
+    let (read, write) = sys::pipe().ok()?;
+    _ = File::open(FILE, mode::READ_WRITE | mode::CREATE);
+    _ = File::open(DIRECTORY, mode::READ);
+    _ = read.duplicate_from(9);
+    _ = write.duplicate_from(12);
     let mut memory = Pages::map(3 * PAGE).ok()?;
     memory.shorten(2 * PAGE);
     let start = memory.address();
@@ -110,11 +122,11 @@ fn prepare() -> Option<(Pages, Places)> {
         length: 2 * PAGE as u32,
         code: prepare as *const () as u32,
         stack: (&raw const here).addr() as u32,
-        paths: [start, address(c"/"), address(c"/dev/null"), address(c"/proc/self/status")],
+        paths: [start, address(c"/"), address(DIRECTORY), address(c"/proc/self/status")],
     };
     Some((memory, places))
 }
 
-fn address(path: &'static core::ffi::CStr) -> u32 {
+fn address(path: &'static CStr) -> u32 {
     path.as_ptr().addr() as u32
 }
