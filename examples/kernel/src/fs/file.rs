@@ -6,7 +6,6 @@ use super::directory::Directory;
 use super::flags::OpenFlags;
 use super::inode::{Inode, Node};
 use super::live::{Told, Writer};
-use super::lock::{self, Locks, Owner, Record};
 use super::pages::MAX_SIZE;
 use super::pipe::{Ends, PIPE_BUF, Pipe};
 use super::poll::Events;
@@ -101,6 +100,11 @@ impl File {
         self.inode.as_ref()
     }
 
+    /// Whether it was opened with `O_PATH`.
+    pub(super) fn is_path(&self) -> bool {
+        matches!(self.object, Object::Path)
+    }
+
     pub fn flags(&self) -> OpenFlags {
         OpenFlags::from_bits_retain(self.flags.load(Ordering::Relaxed))
     }
@@ -116,11 +120,11 @@ impl File {
         self.flags().contains(OpenFlags::NONBLOCK)
     }
 
-    fn check_reads(&self) -> Result<()> {
+    pub(super) fn check_reads(&self) -> Result<()> {
         if self.flags().reads() && !matches!(self.object, Object::Path) { Ok(()) } else { Err(Errno::EBADF) }
     }
 
-    fn check_writes(&self) -> Result<()> {
+    pub(super) fn check_writes(&self) -> Result<()> {
         if self.flags().writes() && !matches!(self.object, Object::Path) { Ok(()) } else { Err(Errno::EBADF) }
     }
 
@@ -233,7 +237,7 @@ impl File {
         Ok(done)
     }
 
-    fn size(&self) -> u64 {
+    pub(super) fn size(&self) -> u64 {
         self.inode.as_ref().map_or(0, |inode| inode.size())
     }
 
@@ -366,61 +370,6 @@ impl File {
         }
     }
 
-    /// `flock`: locks all of it, or unlocks it, for those who share this description.
-    ///
-    /// # Errors
-    ///
-    /// EAGAIN if another description is in the way; who may wait does so in the [`lock_queue`](Self::lock_queue). What
-    /// this one had locked before it has not any more.
-    pub fn lock_whole(&self, kind: Option<lock::Kind>) -> Result<()> {
-        let Some(inode) = self.inode.as_ref().filter(|_| !matches!(self.object, Object::Path)) else {
-            return Err(if matches!(self.object, Object::Path) { Errno::EBADF } else { Errno::EINVAL });
-        };
-        let locks = inode.volume().locks();
-        locks.release(inode.number(), self.lock_owner());
-        match kind {
-            Some(_) => locks.set(inode.number(), self.lock_owner(), lock::Range::ALL, kind, 0),
-            None => Ok(()),
-        }
-    }
-
-    fn lock_owner(&self) -> Owner {
-        Owner::File(core::ptr::from_ref(self).addr())
-    }
-
-    /// The volume's locks, the inode's number, and the bytes that a record means.
-    pub(super) fn record(&self, record: &Record) -> Result<(&Locks, u32, lock::Range)> {
-        let inode = self.inode.as_ref().ok_or(Errno::EINVAL)?;
-        let usable = match record.kind {
-            Some(lock::Kind::Shared) => self.check_reads(),
-            Some(lock::Kind::Exclusive) => self.check_writes(),
-            None if matches!(self.object, Object::Path) => Err(Errno::EBADF),
-            None => Ok(()),
-        };
-        usable?;
-        let origin = match record.whence {
-            Whence::Start => 0,
-            Whence::Current => self.offset(),
-            Whence::End => self.size(),
-        };
-        Ok((inode.volume().locks(), inode.number(), record.range(origin)?))
-    }
-
-    /// Unlocks all records that a descriptor table has locked of it.
-    #[inline]
-    pub(super) fn release_records(&self, table: u32) {
-        if let Some(inode) = &self.inode {
-            inode.volume().locks().release(inode.number(), Owner::Table(table));
-        }
-    }
-
-    /// Shows the queue that is woken when a lock on it may be had.
-    pub fn lock_queue(&self, visit: &mut dyn FnMut(&WaitQueue)) {
-        if let Some(inode) = &self.inode {
-            visit(inode.volume().locks().queue());
-        }
-    }
-
     /// Its directory.
     pub(super) fn directory(&self) -> Result<(&Arc<Inode>, &Directory)> {
         match (&self.object, &self.inode, self.node()) {
@@ -444,9 +393,7 @@ impl Drop for File {
         if let Object::Pipe(pipe, ends) = &self.object {
             pipe.detach(*ends);
         }
-        if let Some(inode) = &self.inode {
-            inode.volume().locks().release(inode.number(), self.lock_owner());
-        }
+        self.release_whole();
         OPEN_FILES.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -3,7 +3,7 @@
 //! There are two kinds, and each knows only its own: `flock` locks a whole file for an open file description,
 //! `fcntl` locks a range of it for whoever has a descriptor table.
 
-use super::file::Whence;
+use super::file::{File, Whence};
 use super::stat::Fields;
 use crate::errno::{Errno, Result};
 use crate::wait::WaitQueue;
@@ -280,6 +280,70 @@ fn cut(held: &mut Vec<Held>, inode: u32, owner: Owner, range: Range) -> Result<(
     });
     held.extend(behind);
     Ok(())
+}
+
+impl File {
+    /// `flock`: locks all of it, or unlocks it, for those who share this description.
+    ///
+    /// # Errors
+    ///
+    /// EAGAIN if another description is in the way; who may wait does so in the [`lock_queue`](Self::lock_queue). What
+    /// this one had locked before it has not any more.
+    pub fn lock_whole(&self, kind: Option<Kind>) -> Result<()> {
+        let Some(inode) = self.inode().filter(|_| !self.is_path()) else {
+            return Err(if self.is_path() { Errno::EBADF } else { Errno::EINVAL });
+        };
+        let locks = inode.volume().locks();
+        locks.release(inode.number(), self.lock_owner());
+        match kind {
+            Some(_) => locks.set(inode.number(), self.lock_owner(), Range::ALL, kind, 0),
+            None => Ok(()),
+        }
+    }
+
+    /// Nobody has this description any more.
+    pub(super) fn release_whole(&self) {
+        if let Some(inode) = self.inode() {
+            inode.volume().locks().release(inode.number(), self.lock_owner());
+        }
+    }
+
+    fn lock_owner(&self) -> Owner {
+        Owner::File(core::ptr::from_ref(self).addr())
+    }
+
+    /// The volume's locks, the inode's number, and the bytes that a record means.
+    pub(super) fn record(&self, record: &Record) -> Result<(&Locks, u32, Range)> {
+        let inode = self.inode().ok_or(Errno::EINVAL)?;
+        let usable = match record.kind {
+            Some(Kind::Shared) => self.check_reads(),
+            Some(Kind::Exclusive) => self.check_writes(),
+            None if self.is_path() => Err(Errno::EBADF),
+            None => Ok(()),
+        };
+        usable?;
+        let origin = match record.whence {
+            Whence::Start => 0,
+            Whence::Current => self.offset(),
+            Whence::End => self.size(),
+        };
+        Ok((inode.volume().locks(), inode.number(), record.range(origin)?))
+    }
+
+    /// Unlocks all records that a descriptor table has locked of it.
+    #[inline]
+    pub(super) fn release_records(&self, table: u32) {
+        if let Some(inode) = self.inode() {
+            inode.volume().locks().release(inode.number(), Owner::Table(table));
+        }
+    }
+
+    /// Shows the queue that is woken when a lock on it may be had.
+    pub fn lock_queue(&self, visit: &mut dyn FnMut(&WaitQueue)) {
+        if let Some(inode) = self.inode() {
+            visit(inode.volume().locks().queue());
+        }
+    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
     deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
+mod attributes;
 pub mod budget;
 pub mod clock;
 pub mod cpio;
@@ -23,6 +24,7 @@ pub mod inode;
 mod live;
 pub mod lock;
 pub mod mount;
+mod open;
 mod pages;
 pub mod pipe;
 pub mod poll;

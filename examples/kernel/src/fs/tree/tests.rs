@@ -2,6 +2,7 @@ use super::*;
 use crate::fs::dirent::Layout;
 use crate::fs::poll::Events;
 use crate::fs::stat::S_IFSOCK;
+use crate::fs::tty::Job;
 
 pub(in crate::fs) fn tree() -> (Tree, Subject) {
     let tree = Tree::new(1 << 20).unwrap();
