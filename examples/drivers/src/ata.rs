@@ -37,8 +37,10 @@ const READY: u8 = 1 << 6;
 const FAULT: u8 = 1 << 5;
 const DATA_REQUEST: u8 = 1 << 3;
 const FAILED: u8 = 1 << 0;
-/// What a bus says where nothing is: lines that float, or are pulled down.
-const NOBODY: [u8; 2] = [0xff, 0x00];
+/// What a bus says where nothing is: lines that float, or are pulled down. A packet device that was reset says the
+/// latter too, but not after a command.
+const FLOATING: u8 = 0xff;
+const NOBODY: [u8; 2] = [FLOATING, 0x00];
 
 /// Of the device register: addresses are of sectors; the second device; the uppermost four bits of an address.
 const BY_SECTOR: u8 = 1 << 6;
@@ -253,22 +255,15 @@ impl<R: Registers, C: Clock> Channel<R, C> {
     /// Sends `command` to `unit`, when that can take it.
     fn command(&mut self, command: u8, unit: Unit, first: u32, count: u8) -> Result<(), Error> {
         self.control.write(CONTROL, self.control_bits);
-        if NOBODY.contains(&self.status()) {
-            // Nothing is connected, or a device that nobody selected.
-            self.select(unit, 0);
-            if NOBODY.contains(&self.status()) {
-                return Err(Error::NoDevice);
-            }
-        }
         if self.is_stuck {
             self.reset()?;
         }
-        self.wait_until_idle()?;
+        // Of a device that is not there, nothing is waited for before another is selected.
+        if self.status() != FLOATING {
+            self.wait_until_idle()?;
+        }
         let [low, middle, high, top] = first.to_le_bytes();
         self.select(unit, top);
-        if NOBODY.contains(&self.status()) {
-            return Err(Error::NoDevice);
-        }
         self.wait_until_idle()?;
         self.command.write(SECTOR_COUNT, count);
         self.command.write(LBA_LOW, low);
@@ -304,7 +299,7 @@ impl<R: Registers, C: Clock> Channel<R, C> {
         let control = &mut self.control;
         let idle = wait(&self.clock, self.limit, || {
             let status = control.read(CONTROL);
-            if NOBODY.contains(&status) {
+            if status == FLOATING {
                 return Some(Err(Error::NoDevice));
             }
             (status & (BUSY | DATA_REQUEST) == 0).then_some(Ok(()))

@@ -171,7 +171,7 @@ impl<M: Machine> Clock for MachineClock<'_, M> {
 
 /// A machine's clock for drivers that may halt the CPU while they wait: until a device, or the timer, asks for it.
 ///
-/// For a driver whose waits no lock surrounds that a handler takes too, when the timer's line is unmasked.
+/// For a driver whose waits no lock surrounds that a handler takes too, while the timer runs and its line is unmasked.
 #[derive(Clone, Copy, Debug)]
 pub struct Halting<'c, 'm, M: Machine> {
     clock: &'c MachineClock<'m, M>,

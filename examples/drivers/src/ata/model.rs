@@ -24,6 +24,8 @@ pub(crate) struct Model {
     pub(crate) kind: Kind,
     pub(crate) sectors: u32,
     pub(crate) contents: BTreeMap<u32, [u8; SECTOR]>,
+    /// What the status of the second device, which is not there, reads as.
+    pub(crate) absent: u8,
     /// How often the status is busy after each step.
     pub(crate) busy: u32,
     /// Stays busy for ever from this command on, until it is reset.
@@ -50,6 +52,7 @@ impl Model {
             kind,
             sectors,
             contents: BTreeMap::new(),
+            absent: 0,
             busy: 3,
             hangs_at: None,
             bad: None,
@@ -81,7 +84,7 @@ impl Model {
         match self.kind {
             Kind::Nothing(lines) => lines,
             Kind::Noise => self.noise(),
-            _ if self.is_absent() => 0,
+            _ if self.is_absent() => self.absent,
             _ if self.is_hanging => BUSY,
             _ if self.left_busy > 0 => {
                 self.left_busy -= 1;
@@ -237,7 +240,7 @@ impl Registers for Side {
                 model.resets += 1;
                 model.is_hanging = false;
                 model.transfer = None;
-                model.status = READY;
+                model.status = if model.kind == Kind::Packet { 0 } else { READY };
                 model.registers[6] = 0;
                 model.left_busy = model.busy;
             }

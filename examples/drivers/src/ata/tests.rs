@@ -34,8 +34,23 @@ fn what_is_no_disk() {
     assert_eq!(identify(Kind::Nothing(0x7f), Unit::First), Err(Error::TimedOut));
     assert_eq!(identify(Kind::Disk, Unit::Second), Err(Error::NoDevice));
     assert_eq!(identify(Kind::Packet, Unit::First), Err(Error::NotADisk));
+    // Also after a reset, when its status is 0.
+    let (mut packet, model) = channel(Model::new(Kind::Packet, 100));
+    packet.reset().unwrap();
+    assert_eq!(packet.identify(Unit::First), Err(Error::NotADisk));
+    assert_eq!(model.borrow().resets, 1);
     for sectors in [0, LAST_SECTORS + 1, u32::MAX] {
         assert_eq!(channel(Model::new(Kind::Disk, sectors)).0.identify(Unit::First), Err(Error::NotADisk));
+    }
+}
+
+#[test]
+fn the_first_device_works_after_the_second_was_not_there() {
+    for lines in [0x00, 0xff] {
+        let (mut channel, model) = channel(disk());
+        model.borrow_mut().absent = lines;
+        assert_eq!(channel.identify(Unit::Second), Err(Error::NoDevice));
+        channel.read(Unit::First, 0, &mut [[0; SECTOR]]).unwrap();
     }
 }
 

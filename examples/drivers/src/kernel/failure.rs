@@ -5,7 +5,7 @@ use core::fmt::{self, Write};
 use heapless::String;
 
 /// The text of an error, as far as it fits.
-pub(super) struct Failure(String<160>);
+pub(super) struct Failure(String<112>);
 
 impl Failure {
     pub(super) fn new(text: &str) -> Self {
