@@ -106,7 +106,7 @@ const SESSIONS: &[Session] = &[
         name: "hostile",
         mode: Mode::TwoLevel,
         memory: 64,
-        limit: 120,
+        limit: 300,
         commands: include_str!("sessions/hostile.sh"),
         typed: &[],
         expected: &[

@@ -121,6 +121,9 @@ fn bare_build() -> Result<()> {
     if toolchain.has_clippy() {
         let all = ["--package=sva-os", "--lib", "--features=boot,log", "--", "-Dwarnings"];
         run(toolchain.bare("clippy").args(all))?;
+        // Most of it is for the machine alone, and the lints of the workspace do not see it.
+        let kernel = ["--package=kernel", "--lib", "--bins", "--", "-Dwarnings"];
+        run(toolchain.bare("clippy").args(kernel))?;
         userland::lint(&toolchain)?;
     }
     Ok(())
