@@ -315,12 +315,12 @@ impl File {
         }
     }
 
-    /// Whether it is a fifo whose other end nobody has opened yet: `open` waits for that in its queues.
-    pub fn awaits_peer(&self) -> bool {
+    /// Of a fifo whose other end nobody has open, how often that was opened. `open` waits, in the queues, until this is
+    /// another: whoever opens the other end may have closed it again before the one that waits gets its turn.
+    pub fn awaited_peer(&self) -> Option<u32> {
         match &self.object {
-            Object::Pipe(pipe, Ends { reads: true, writes: false }) => !pipe.has_writers(),
-            Object::Pipe(pipe, Ends { reads: false, writes: true }) => !pipe.has_readers(),
-            _ => false,
+            Object::Pipe(pipe, ends) => pipe.awaited_peer(*ends),
+            _ => None,
         }
     }
 

@@ -25,6 +25,9 @@ pub(super) struct Pipe {
     number: u32,
     readers: AtomicU32,
     writers: AtomicU32,
+    /// How often each end was opened.
+    read_openings: AtomicU32,
+    write_openings: AtomicU32,
     readable: WaitQueue,
     writable: WaitQueue,
 }
@@ -58,6 +61,8 @@ impl Pipe {
             number: NEXT.fetch_add(1, Ordering::Relaxed),
             readers: AtomicU32::new(0),
             writers: AtomicU32::new(0),
+            read_openings: AtomicU32::new(0),
+            write_openings: AtomicU32::new(0),
             readable: WaitQueue::new(),
             writable: WaitQueue::new(),
         }))
@@ -75,6 +80,8 @@ impl Pipe {
     pub(super) fn attach(&self, ends: Ends) {
         self.readers.fetch_add(u32::from(ends.reads), Ordering::Relaxed);
         self.writers.fetch_add(u32::from(ends.writes), Ordering::Relaxed);
+        self.read_openings.fetch_add(u32::from(ends.reads), Ordering::Relaxed);
+        self.write_openings.fetch_add(u32::from(ends.writes), Ordering::Relaxed);
         // Who opened the other end of a fifo may have waited for this one.
         self.wake();
     }
@@ -88,6 +95,16 @@ impl Pipe {
     fn wake(&self) {
         self.readable.wake_all();
         self.writable.wake_all();
+    }
+
+    /// How often the other end was opened, if nobody has it open now.
+    pub(super) fn awaited_peer(&self, ends: Ends) -> Option<u32> {
+        let openings = match (ends.reads, ends.writes) {
+            (true, false) if !self.has_writers() => &self.write_openings,
+            (false, true) if !self.has_readers() => &self.read_openings,
+            _ => return None,
+        };
+        Some(openings.load(Ordering::Relaxed))
     }
 
     pub(super) fn has_readers(&self) -> bool {

@@ -110,7 +110,8 @@ pub(super) fn open(current: &mut Current, directory: u32, at: u32, flags: u32, m
     let file = with_path(current, directory, at, |tree, subject, start, path| {
         tree.open(subject, start, path, flags, mode as u16 & 0o7777)
     })?;
-    while file.awaits_peer() && !file.is_nonblocking() {
+    let awaited = file.awaited_peer().filter(|_| !file.is_nonblocking());
+    while awaited.is_some() && file.awaited_peer() == awaited {
         current.wait_for(&file, 5)?;
     }
     current.files.lock().insert(file, flags.contains(OpenFlags::CLOEXEC))

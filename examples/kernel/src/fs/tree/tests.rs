@@ -269,18 +269,20 @@ fn a_fifo_is_a_pipe_with_a_name() {
     let nonblocking = OpenFlags::WRONLY | OpenFlags::NONBLOCK;
     assert_eq!(errno(user.open("fifo", nonblocking)), Some(Errno::ENXIO));
     let reader = user.open("fifo", OpenFlags::RDONLY).unwrap();
-    assert!(reader.awaits_peer());
+    let awaited = reader.awaited_peer();
+    assert!(awaited.is_some());
     let writer = user.open("fifo", nonblocking).unwrap();
-    assert!(!reader.awaits_peer() && !writer.awaits_peer());
+    assert!(reader.awaited_peer().is_none() && writer.awaited_peer().is_none());
     writer.write(2, &mut &b"ab"[..]).unwrap();
     assert_eq!(reader.poll(), Events::IN);
     let mut bytes = Vec::new();
     assert_eq!(reader.read(9, &mut bytes), Ok(2));
     assert_eq!(reader.read(9, &mut bytes), Err(Errno::EAGAIN));
     drop(writer);
+    assert_ne!(reader.awaited_peer(), awaited, "the writer came and went");
     assert_eq!(reader.read(9, &mut bytes), Ok(0));
     let both = user.open("fifo", OpenFlags::RDWR).unwrap();
-    assert!(!both.awaits_peer());
+    assert_eq!(both.awaited_peer(), None);
     assert_eq!(both.stat().mode, S_IFIFO | 0o644);
 }
 
