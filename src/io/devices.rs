@@ -80,7 +80,7 @@ impl<'s, M: Machine> Devices<'s, M> {
     /// The policy offers every frame, none is RAM, nobody has one of them; no CPU remembers what was mapped before where
     /// they are mapped now (invariants 7, 9, 11). Attacks E12, P2, P8, P9.
     pub fn claim(self, frames: FrameRange) -> Result<MmioRegion<'s, M>, Violation> {
-        let claimed = self.sva.intrinsic(|| {
+        self.sva.intrinsic(|| {
             if frames.is_empty() {
                 return Err(Violation::EmptyRange(frames.first().number()));
             }
@@ -90,9 +90,8 @@ impl<'s, M: Machine> Devices<'s, M> {
             let pages =
                 machine.claims().configuration(machine, || self.sva.half.devices.take(machine, frames))?;
             let length = frames.count().wrapping_mul(crate::address::FRAME_BYTES);
-            Ok((pages, frames.first().start(), length))
-        });
-        claimed.map(|(pages, start, length)| MmioRegion::new(self.sva, pages, start, length))
+            Ok(MmioRegion::new(self.sva, pages, frames.first().start(), length))
+        })
     }
 
     /// None of `frames` is one of the frame table.

@@ -9,7 +9,7 @@ use std::{fs, io};
 use anyhow::{Context, Result};
 
 use crate::ending::{Ending, Remains};
-use crate::watch::watch;
+use crate::watch::{Reader, watch};
 
 /// Where the logs of QEMU are while it runs.
 const LOGS: &str = "target/qemu";
@@ -73,24 +73,30 @@ enum Console {
 impl Boot {
     /// Boots with nobody at the serial port.
     pub fn captured(&self, qemu: &Path) -> Result<Outcome> {
-        self.boot(qemu, Console::None)
+        self.boot(qemu, Console::None, Reader::Nobody)
+    }
+
+    /// Boots with somebody at the serial port who waits for the first of each pair and then types the second.
+    pub fn typed(&self, qemu: &Path, pairs: &[(&str, &str)]) -> Result<Outcome> {
+        let pairs = pairs.iter().map(|(wanted, keys)| ((*wanted).to_owned(), (*keys).to_owned()));
+        self.boot(qemu, Console::Stream, Reader::Typist(pairs.collect()))
     }
 
     /// Boots with the serial port on our standard input and output. The end of the input is not
     /// the end of the guest. If the input is a terminal, Ctrl-A X leaves.
     pub fn interactive(&self, qemu: &Path) -> Result<Outcome> {
         let terminal = io::IsTerminal::is_terminal(&io::stdin());
-        self.boot(qemu, if terminal { Console::Terminal } else { Console::Stream })
+        self.boot(qemu, if terminal { Console::Terminal } else { Console::Stream }, Reader::Live)
     }
 
-    fn boot(&self, qemu: &Path, console: Console) -> Result<Outcome> {
+    fn boot(&self, qemu: &Path, console: Console, reader: Reader) -> Result<Outcome> {
         let log = Log::new(Path::new(LOGS))?;
         let mut command = Command::new(qemu);
         command.args(self.arguments(console)).arg("-D").arg(&log.0).args(&self.extra);
         if console == Console::None {
             command.stdin(Stdio::null());
         }
-        let watched = watch(&mut command, self.limit, console != Console::None)?;
+        let watched = watch(&mut command, self.limit, reader)?;
         let output = String::from_utf8_lossy(&watched.output).into_owned();
         let errors = String::from_utf8_lossy(&watched.errors).into_owned();
         let ending = match (watched.exit, self.limit) {

@@ -25,7 +25,10 @@ struct Session {
     memory: u32,
     /// Seconds that it may take.
     limit: u64,
+    /// What the shell runs from a file; empty if somebody types.
     commands: &'static str,
+    /// What is typed, each when the first of the pair is there.
+    typed: &'static [(&'static str, &'static str)],
     /// Parts of the output, in order.
     expected: &'static [&'static str],
     /// The shell's.
@@ -38,6 +41,7 @@ const DAILY: Session = Session {
     memory: 128,
     limit: 60,
     commands: include_str!("sessions/daily.sh"),
+    typed: &[],
     expected: &[
         "hello from a pipe",
         "1 2 3 4 5",
@@ -58,8 +62,45 @@ const DAILY: Session = Session {
     status: 5,
 };
 
+/// The shell with job control: keys that end, stop and finish what is in the foreground. What is waited for is put
+/// together by the shell, so that it is not seen before, where the command is typed.
+const TYPED: Session = Session {
+    name: "typed",
+    commands: "",
+    typed: &[
+        ("# ", "sh -c 'echo on''ce; sleep 100'\r"),
+        ("once", "\x03"),
+        ("# ", "echo ended $?\r"),
+        ("ended 130", "sh -c 'echo tw''ice; sleep 100'\r"),
+        ("twice", "\x1a"),
+        ("Stopped", "bg; jobs\r"),
+        ("Running", "kill %1; wait; echo ov''er\r"),
+        ("over", "echo re''ady; cat; echo got $?\r"),
+        ("ready", "a line\r\x04"),
+        ("got 0", "cat &\r"),
+        ("# ", "sleep 0.3; jobs\r"),
+        ("Stopped (tty input)", "kill -9 %1; stty -echo; stty -a | head -n 1; stty echo\r"),
+        ("speed", "exit 4\r"),
+    ],
+    expected: &[
+        "once",
+        "ended 130",
+        "twice",
+        "Stopped",
+        "Running",
+        "over",
+        "a line",
+        "a line",
+        "got 0",
+        "tty input",
+    ],
+    status: 4,
+    ..DAILY
+};
+
 const SESSIONS: &[Session] = &[
     DAILY,
+    TYPED,
     Session { name: "daily, PAE", mode: Mode::Pae, ..DAILY },
     Session {
         name: "hostile",
@@ -67,6 +108,7 @@ const SESSIONS: &[Session] = &[
         memory: 64,
         limit: 120,
         commands: include_str!("sessions/hostile.sh"),
+        typed: &[],
         expected: &[
             "badelf seed=1 count=1000",
             "fuzz child=1",
@@ -82,6 +124,7 @@ const SESSIONS: &[Session] = &[
         memory: 16,
         limit: 60,
         commands: "memhog; forkbomb --seconds 1; echo alive",
+        typed: &[],
         expected: &["memhog what=pipes", "forkbomb made=", "alive\n"],
         status: 0,
     },
@@ -106,10 +149,14 @@ pub fn sessions(name: Option<&str>) -> Result<()> {
             limit: Some(Duration::from_secs(session.limit)),
             ..Boot::default()
         };
-        with_programs(&mut boot, &toolchain, Vec::new(), Some(session.commands))?;
+        let commands = (!session.commands.is_empty()).then_some(session.commands);
+        with_programs(&mut boot, &toolchain, Vec::new(), commands)?;
         boot.kernel = kernel.build(&toolchain)?;
         let start = Instant::now();
-        let outcome = boot.captured(&qemu)?;
+        let outcome = match session.typed {
+            [] => boot.captured(&qemu)?,
+            typed => boot.typed(&qemu, typed)?,
+        };
         let output = outcome.output.replace('\r', "");
         match session.judge(&output, &outcome.ending) {
             Ok(()) => println!("{:>7.1} s  session {}", start.elapsed().as_secs_f64(), session.name),

@@ -1,5 +1,6 @@
 //! A child process that is watched: its output read as it comes, its time limited.
 
+use std::collections::VecDeque;
 use std::io::{self, Read, Stderr, Write};
 use std::ops::{Deref, DerefMut};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -26,17 +27,37 @@ pub struct Watched {
     pub exit: Option<ExitStatus>,
 }
 
+/// Who reads what a child writes, besides whoever watches it.
+pub enum Reader {
+    Nobody,
+    /// Our standard output.
+    Live,
+    /// Somebody who types: each time the first of a pair is there, the second, and then goes on with the next pair.
+    Typist(Vec<(String, String)>),
+}
+
 /// Runs `command` until it ends, or for as long as `limit`. Its standard input is as `command` has
-/// it; `live` passes its output on to ours too, as it comes.
-pub fn watch(command: &mut Command, limit: Option<Duration>, live: bool) -> Result<Watched> {
+/// it, unless somebody types.
+pub fn watch(command: &mut Command, limit: Option<Duration>, reader: Reader) -> Result<Watched> {
     let started = Instant::now();
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    if matches!(reader, Reader::Typist(_)) {
+        command.stdin(Stdio::piped());
+    }
     let child = command.spawn().with_context(|| format!("cannot start `{}`", line(command)))?;
     let mut child = Running(child);
 
     let (failed, failure) = mpsc::channel();
     let output = child.stdout.take().context("standard output is piped")?;
-    let output = collect(output, live.then(io::stdout), failed.clone());
+    let copy: Option<Box<dyn Write + Send>> = match reader {
+        Reader::Nobody => None,
+        Reader::Live => Some(Box::new(io::stdout())),
+        Reader::Typist(pairs) => {
+            let keys = child.stdin.take().context("standard input is piped")?;
+            Some(Box::new(Typist { pairs: pairs.into(), seen: Vec::new(), keys }))
+        }
+    };
+    let output = collect(output, copy, failed.clone());
     let errors = child.stderr.take().context("standard error is piped")?;
     let errors = collect(errors, None::<Stderr>, failed.clone());
 
@@ -86,6 +107,35 @@ fn collect(
             }
         }
     })
+}
+
+/// Types what is asked for, when it has seen what it waits for.
+struct Typist<W> {
+    pairs: VecDeque<(String, String)>,
+    /// What came since it typed last.
+    seen: Vec<u8>,
+    keys: W,
+}
+
+impl<W: Write> Write for Typist<W> {
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        self.seen.extend_from_slice(piece);
+        while let Some((wanted, keys)) = self.pairs.front() {
+            let Some(place) = self.seen.windows(wanted.len()).position(|part| part == wanted.as_bytes())
+            else {
+                break;
+            };
+            self.seen.drain(..place + wanted.len());
+            self.keys.write_all(keys.as_bytes())?;
+            self.keys.flush()?;
+            self.pairs.pop_front();
+        }
+        Ok(piece.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// A child that does not outlive its owner.
@@ -139,7 +189,7 @@ mod tests {
 
     fn shell(script: &str, limit: Option<Duration>) -> (Watched, Duration) {
         let started = Instant::now();
-        let watched = watch(Command::new("sh").args(["-c", script]), limit, false).unwrap();
+        let watched = watch(Command::new("sh").args(["-c", script]), limit, Reader::Nobody).unwrap();
         (watched, started.elapsed())
     }
 
@@ -167,6 +217,16 @@ mod tests {
         assert!(watched.exit.is_none());
         assert_eq!(watched.output, b"deaf\n");
         assert!(time >= LIMIT + GRACE, "{time:?}");
+    }
+
+    #[test]
+    fn somebody_types_when_he_has_seen_what_he_waits_for() {
+        let script = "echo na; echo me; read first; echo hello $first; read last; echo bye $last";
+        let pair = |wanted: &str, keys: &str| (wanted.to_owned(), keys.to_owned());
+        let typist =
+            Reader::Typist(vec![pair("me\n", "one\n"), pair("hello one", "two\n"), pair("never", "no\n")]);
+        let watched = watch(Command::new("sh").args(["-c", script]), None, typist).unwrap();
+        assert_eq!(watched.output, b"na\nme\nhello one\nbye two\n");
     }
 
     #[test]

@@ -35,7 +35,7 @@ fn word(space: &Arc<Shared>, at: u32) -> Word {
 ///
 /// EAGAIN if it holds something else, ETIMEDOUT, EINTR, EFAULT.
 pub fn wait(current: &Current, at: u32, value: u32, deadline: Option<u64>, bits: u32) -> Result<()> {
-    if bits == 0 || at % 4 != 0 {
+    if bits == 0 || !at.is_multiple_of(4) {
         return Err(Errno::EINVAL);
     }
     if user::word(&current.space, at)? != value {

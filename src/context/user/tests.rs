@@ -360,6 +360,8 @@ in_both_modes! {
             sva.run(sva.sealed_root(), &mut context).unwrap();
             assert_eq!(context.fs, fs);
             assert_eq!(sva.machine().thread_selectors(cpu(0)), (fs, 0));
+            // What it loaded is not another's, whose FS was loaded before.
+            assert_eq!(shown(sva, super::tests::context()).fs, 0);
             assert_eq!(shown(sva, context).fs, fs);
             // Another program of the thread has its own.
             assert_eq!(shown(sva, super::tests::context()).fs, 0);

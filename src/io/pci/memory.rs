@@ -61,8 +61,10 @@ impl<'s, M: Machine> Devices<'s, M> {
     /// Whoever gets the registers, programs that they are [lent](MmioRegion::lend) to included, makes the device write or read no frame but those of kind DMA: by what is written there,
     /// and in any order.
     pub unsafe fn vouch_for_bar(self, function: Function, index: u8) -> Result<MmioRegion<'s, M>, Violation> {
-        let claimed = self.sva.intrinsic(|| self.locked(|| self.take_bar(function, index)));
-        claimed.map(|(pages, start, length)| MmioRegion::new(self.sva, pages, start, length))
+        self.sva.intrinsic(|| {
+            let (pages, start, length) = self.locked(|| self.take_bar(function, index))?;
+            Ok(MmioRegion::new(self.sva, pages, start, length))
+        })
     }
 
     /// Moves the registers at which `function` answers in memory by its base address register `index`: they begin at

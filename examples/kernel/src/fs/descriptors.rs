@@ -1,9 +1,11 @@
 //! Descriptor tables.
 
 use super::file::File;
+use super::lock::{Owner, Record};
 use crate::errno::{Errno, Result};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 /// How many descriptors a process may have, unless it says otherwise.
 pub const DEFAULT_LIMIT: u32 = 1024;
@@ -15,7 +17,11 @@ pub const MAX_LIMIT: u32 = 4096;
 pub struct Descriptors {
     slots: Vec<Option<Slot>>,
     limit: u32,
+    /// Whose the records are that are locked through it.
+    number: u32,
 }
+
+static NEXT: AtomicU32 = AtomicU32::new(1);
 
 #[derive(Clone, Debug)]
 struct Slot {
@@ -24,8 +30,8 @@ struct Slot {
 }
 
 impl Descriptors {
-    pub const fn new() -> Self {
-        Self { slots: Vec::new(), limit: DEFAULT_LIMIT }
+    pub fn new() -> Self {
+        Self { slots: Vec::new(), limit: DEFAULT_LIMIT, number: NEXT.fetch_add(1, Ordering::Relaxed) }
     }
 
     /// As a fork has it: the same open files.
@@ -33,7 +39,7 @@ impl Descriptors {
         let mut slots = Vec::new();
         slots.try_reserve_exact(self.slots.len()).map_err(|_| Errno::ENOMEM)?;
         slots.extend(self.slots.iter().cloned());
-        Ok(Self { slots, limit: self.limit })
+        Ok(Self { slots, limit: self.limit, number: NEXT.fetch_add(1, Ordering::Relaxed) })
     }
 
     pub fn limit(&self) -> u32 {
@@ -84,13 +90,18 @@ impl Descriptors {
             self.slots.try_reserve(more).map_err(|_| Errno::ENOMEM)?;
             self.slots.resize(place + 1, None);
         }
-        Ok(self.slots.get_mut(place).and_then(|place| place.replace(slot)))
+        let before = self.slots.get_mut(place).and_then(|place| place.replace(slot));
+        if let Some(before) = &before {
+            before.file.release_records(self.number);
+        }
+        Ok(before)
     }
 
     /// Frees a number. The file is closed when its last descriptor is, as the caller drops what it gets.
     pub fn close(&mut self, descriptor: u32) -> Result<Arc<File>> {
         let slot = self.slots.get_mut(usize::try_from(descriptor).unwrap_or(usize::MAX));
         let slot = slot.and_then(Option::take).ok_or(Errno::EBADF)?;
+        slot.file.release_records(self.number);
         Ok(slot.file)
     }
 
@@ -132,8 +143,8 @@ impl Descriptors {
     /// Closes what an exec closes.
     pub fn exec(&mut self) {
         for slot in &mut self.slots {
-            if slot.as_ref().is_some_and(|slot| slot.closes_on_exec) {
-                *slot = None;
+            if let Some(closed) = slot.take_if(|slot| slot.closes_on_exec) {
+                closed.file.release_records(self.number);
             }
         }
     }
@@ -141,6 +152,36 @@ impl Descriptors {
     /// The numbers in use.
     pub fn numbers(&self) -> impl Iterator<Item = u32> + '_ {
         (0_u32..).zip(&self.slots).filter(|(_, slot)| slot.is_some()).map(|(number, _)| number)
+    }
+}
+
+impl Descriptors {
+    /// `F_SETLK`: locks a part of a file for all who share this table, or unlocks it.
+    ///
+    /// # Errors
+    ///
+    /// EAGAIN if another table is in the way; who may wait does so in the file's
+    /// [`lock_queue`](File::lock_queue).
+    pub fn set_record(&self, descriptor: u32, record: Record, process: u32) -> Result<()> {
+        let (locks, inode, range) = self.get(descriptor)?.record(&record)?;
+        locks.set(inode, Owner::Table(self.number), range, record.kind, process)
+    }
+
+    /// `F_GETLK`: what is in the way of a lock, or the same record with no kind.
+    pub fn test_record(&self, descriptor: u32, record: Record) -> Result<Record> {
+        let kind = record.kind.ok_or(Errno::EINVAL)?;
+        // One may ask without being able to lock.
+        let (locks, inode, range) = self.get(descriptor)?.record(&Record { kind: None, ..record })?;
+        let found = locks.test(inode, Owner::Table(self.number), range, kind);
+        Ok(found.unwrap_or(Record { kind: None, ..record }))
+    }
+}
+
+impl Drop for Descriptors {
+    fn drop(&mut self) {
+        for slot in self.slots.iter().flatten() {
+            slot.file.release_records(self.number);
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use super::device::{DeviceNumber, Memory};
 use super::directory::Directory;
 use super::flags::OpenFlags;
 use super::inode::{Inode, Node};
-use super::live::Writer;
+use super::live::{Told, Writer};
 use super::pages::MAX_SIZE;
 use super::pipe::{Ends, PIPE_BUF, Pipe};
 use super::poll::Events;
@@ -16,7 +16,6 @@ use super::volume::Volume;
 use crate::errno::{Errno, Result};
 use crate::wait::WaitQueue;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 use spin::Mutex;
 
@@ -42,7 +41,7 @@ pub(super) enum Object {
     Pipe(Arc<Pipe>, Ends),
     Tty(Arc<Tty>),
     /// What its inode tells, as it was when last read from the start.
-    Text(Mutex<Vec<u8>>),
+    Text(Mutex<Told>),
     /// Opened with `O_PATH`: neither read nor written.
     Path,
 }
@@ -101,6 +100,11 @@ impl File {
         self.inode.as_ref()
     }
 
+    /// Whether it was opened with `O_PATH`.
+    pub(super) fn is_path(&self) -> bool {
+        matches!(self.object, Object::Path)
+    }
+
     pub fn flags(&self) -> OpenFlags {
         OpenFlags::from_bits_retain(self.flags.load(Ordering::Relaxed))
     }
@@ -116,11 +120,11 @@ impl File {
         self.flags().contains(OpenFlags::NONBLOCK)
     }
 
-    fn check_reads(&self) -> Result<()> {
+    pub(super) fn check_reads(&self) -> Result<()> {
         if self.flags().reads() && !matches!(self.object, Object::Path) { Ok(()) } else { Err(Errno::EBADF) }
     }
 
-    fn check_writes(&self) -> Result<()> {
+    pub(super) fn check_writes(&self) -> Result<()> {
         if self.flags().writes() && !matches!(self.object, Object::Path) { Ok(()) } else { Err(Errno::EBADF) }
     }
 
@@ -211,11 +215,10 @@ impl File {
                 let Object::Text(kept) = &self.object else { return Err(Errno::EINVAL) };
                 if offset == 0 || kept.lock().is_empty() {
                     let new = Writer::all(&**text)?;
-                    *kept.lock() = new;
+                    kept.lock().replace(new)?;
                 }
                 let kept = kept.lock();
-                let rest =
-                    usize::try_from(offset).ok().and_then(|offset| kept.get(offset..)).unwrap_or_default();
+                let rest = kept.from(offset);
                 sink.put(rest.get(..count).unwrap_or(rest))
             }
             Some(Node::Directory(_)) => Err(Errno::EISDIR),
@@ -234,7 +237,7 @@ impl File {
         Ok(done)
     }
 
-    fn size(&self) -> u64 {
+    pub(super) fn size(&self) -> u64 {
         self.inode.as_ref().map_or(0, |inode| inode.size())
     }
 
@@ -390,6 +393,7 @@ impl Drop for File {
         if let Object::Pipe(pipe, ends) = &self.object {
             pipe.detach(*ends);
         }
+        self.release_whole();
         OPEN_FILES.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -6,7 +6,9 @@ use super::directory::Directory;
 use super::live::Text;
 use super::pages::{PAGE_SIZE, Pages};
 use super::pipe::Fifo;
-use super::stat::{S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IXANY, Stat};
+use super::stat::{
+    S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_ISGID, S_ISUID, S_IXANY, S_IXGRP, Stat,
+};
 use super::subject::Subject;
 use super::volume::Volume;
 use crate::errno::{Errno, Result};
@@ -260,6 +262,13 @@ impl Inode {
         let mut meta = self.meta.lock();
         meta.uid = uid.unwrap_or(meta.uid);
         meta.gid = gid.unwrap_or(meta.gid);
+        if !self.is_directory() {
+            // A program does not run as an owner that it was not made for.
+            meta.permissions &= !S_ISUID;
+            if meta.permissions & S_IXGRP != 0 {
+                meta.permissions &= !S_ISGID;
+            }
+        }
         meta.changed = now();
     }
 

@@ -1,5 +1,6 @@
 //! Files and directories that are made up as they are looked at.
 
+use super::budget::Budget;
 use super::inode::Inode;
 use crate::errno::{Errno, Result};
 use alloc::sync::Arc;
@@ -30,6 +31,41 @@ pub(super) trait Text: Send + Sync {
 /// Text that grows as long as there is memory.
 #[derive(Default)]
 pub(super) struct Writer(Vec<u8>);
+
+/// What a file told when it was last read from the start. It takes from the budget what it takes from the heap.
+#[derive(Debug)]
+pub(super) struct Told {
+    text: Vec<u8>,
+    budget: Arc<Budget>,
+}
+
+impl Told {
+    pub(super) fn new(budget: &Arc<Budget>) -> Self {
+        Self { text: Vec::new(), budget: budget.clone() }
+    }
+
+    /// What there is from an offset on.
+    pub(super) fn from(&self, offset: u64) -> &[u8] {
+        usize::try_from(offset).ok().and_then(|offset| self.text.get(offset..)).unwrap_or_default()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+
+    pub(super) fn replace(&mut self, text: Vec<u8>) -> Result<()> {
+        self.budget.take(text.capacity()).map_err(|_| Errno::ENOMEM)?;
+        self.budget.give(self.text.capacity());
+        self.text = text;
+        Ok(())
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        self.budget.give(self.text.capacity());
+    }
+}
 
 impl Writer {
     pub(super) fn bytes(&mut self, bytes: &[u8]) -> fmt::Result {

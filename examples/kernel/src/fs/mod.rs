@@ -9,6 +9,7 @@
     deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
+mod attributes;
 pub mod budget;
 pub mod clock;
 pub mod cpio;
@@ -21,7 +22,9 @@ pub mod file;
 pub mod flags;
 pub mod inode;
 mod live;
+pub mod lock;
 pub mod mount;
+mod open;
 mod pages;
 pub mod pipe;
 pub mod poll;
@@ -29,7 +32,6 @@ pub mod proc;
 pub mod random;
 pub mod rename;
 mod ring;
-pub mod select;
 pub mod stat;
 pub mod subject;
 pub mod tree;

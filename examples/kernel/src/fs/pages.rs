@@ -14,7 +14,7 @@ pub const MAX_SIZE: u64 = 1 << 43;
 type Page = Box<[u8; PAGE_SIZE]>;
 
 /// A page and what its place in the map takes.
-const PAGE_COST: usize = PAGE_SIZE + 16;
+const PAGE_COST: usize = PAGE_SIZE + 32;
 
 /// Bytes by offset. What was never written takes no page and reads as zeros; so does the rest of the last page.
 #[derive(Debug, Default)]

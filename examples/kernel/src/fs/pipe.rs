@@ -14,6 +14,8 @@ use spin::Mutex;
 pub const PIPE_BUF: usize = 4096;
 /// What a pipe holds at most.
 pub const PIPE_SIZE: usize = 65536;
+/// What it holds before it must hold more. With less than [`PIPE_BUF`] in it, it stays writable.
+const FIRST_SIZE: usize = 2 * PIPE_BUF;
 
 /// A pipe: what was written and not yet read, and who holds its ends.
 #[derive(Debug)]
@@ -43,11 +45,11 @@ static NEXT: AtomicU32 = AtomicU32::new(1);
 impl Pipe {
     /// An empty pipe with no ends.
     pub(super) fn new(budget: &Arc<Budget>) -> Result<Arc<Self>> {
-        budget.take(PIPE_BUF).map_err(|_| Errno::ENFILE)?;
+        budget.take(FIRST_SIZE).map_err(|_| Errno::ENFILE)?;
         // From here on, dropping the pipe gives back what its ring's capacity says.
         let mut ring = Ring::default();
-        if let Err(error) = ring.grow(PIPE_BUF) {
-            budget.give(PIPE_BUF);
+        if let Err(error) = ring.grow(FIRST_SIZE) {
+            budget.give(FIRST_SIZE);
             return Err(error);
         }
         Ok(Arc::new(Self {

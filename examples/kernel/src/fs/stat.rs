@@ -15,6 +15,8 @@ pub const S_IFSOCK: u16 = 0o140000;
 pub const S_ISUID: u16 = 0o4000;
 pub const S_ISGID: u16 = 0o2000;
 pub const S_ISVTX: u16 = 0o1000;
+/// The group may execute it.
+pub const S_IXGRP: u16 = 0o010;
 /// Whoever may execute it.
 pub const S_IXANY: u16 = 0o111;
 

@@ -1,18 +1,17 @@
 //! The tree of all files, and what is done by path.
 
 use super::budget::Budget;
-use super::clock::{Time, now};
-use super::device::{DeviceNumber, Memory};
+use super::device::DeviceNumber;
 use super::directory::Directory;
-use super::file::{File, Object};
+use super::file::File;
 use super::flags::OpenFlags;
-use super::inode::{Inode, Node, READ, SEARCH, WRITE};
+use super::inode::{Inode, Node, SEARCH, WRITE};
 use super::mount::Mount;
 use super::pages::Pages;
-use super::pipe::{Ends, Fifo};
+use super::pipe::Fifo;
 use super::stat::{S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_IFREG, S_ISGID, S_ISVTX, StatFs};
 use super::subject::Subject;
-use super::tty::{Job, Tty};
+use super::tty::Tty;
 use super::volume::Volume;
 use super::walk::{Last, PATH_MAX, Walk, above};
 use crate::errno::{Errno, Result};
@@ -21,6 +20,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 use spin::Mutex;
 
+pub use super::attributes::Change;
 pub use super::walk::Follow;
 
 /// All files. Paths begin in a directory `at` of the caller's choice.
@@ -30,30 +30,12 @@ pub struct Tree {
     volume: Arc<Volume>,
     pub(super) mounts: Arc<Mutex<Vec<Mount>>>,
     devices: AtomicU32,
-    terminals: Mutex<Vec<(DeviceNumber, Arc<Tty>)>>,
-}
-
-/// What becomes of a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
-    Keep,
-    Now,
-    To(Time),
-}
-
-impl Change {
-    fn time(self) -> Option<Time> {
-        match self {
-            Self::Keep => None,
-            Self::Now => Some(now()),
-            Self::To(time) => Some(time),
-        }
-    }
+    pub(super) terminals: Mutex<Vec<(DeviceNumber, Arc<Tty>)>>,
 }
 
 /// Where something new goes: the directory, and a name that is free there.
-struct Place<'w> {
-    walk: Walk<'w>,
+pub(super) struct Place<'w> {
+    pub(super) walk: Walk<'w>,
 }
 
 impl Tree {
@@ -113,14 +95,6 @@ impl Tree {
         if inode.is_directory() { inode.check(subject, SEARCH) } else { Err(Errno::ENOTDIR) }
     }
 
-    /// `access`: whether all of `want` is allowed, bits of 4 to read, 2 to write, 1 to execute.
-    pub fn access(&self, subject: &Subject, inode: &Inode, want: u32) -> Result<()> {
-        if want > 7 {
-            return Err(Errno::EINVAL);
-        }
-        inode.check(subject, want as u16)
-    }
-
     /// The path of a directory from the root: what `getcwd` tells.
     pub fn path_of(&self, subject: &Subject, directory: &Arc<Inode>) -> Result<Vec<u8>> {
         let mut path = Vec::new();
@@ -149,145 +123,6 @@ impl Tree {
             path.push(b'/');
         }
         Ok(path)
-    }
-
-    pub fn open(
-        &self,
-        subject: &Subject,
-        at: &Arc<Inode>,
-        path: &[u8],
-        flags: OpenFlags,
-        permissions: u16,
-    ) -> Result<Arc<File>> {
-        if flags.contains(OpenFlags::TMPFILE) {
-            return Err(Errno::EOPNOTSUPP);
-        }
-        if flags.contains(OpenFlags::PATH) {
-            return self.open_path(subject, at, path, flags);
-        }
-        if flags.contains(OpenFlags::CREAT | OpenFlags::DIRECTORY) {
-            return Err(Errno::EINVAL);
-        }
-        if flags.contains(OpenFlags::CREAT) {
-            return self.open_or_create(subject, at, path, flags, permissions);
-        }
-        let inode = self.find(subject, at, path, Self::follow(flags))?;
-        self.open_inode(subject, inode, flags)
-    }
-
-    fn follow(flags: OpenFlags) -> Follow {
-        if flags.contains(OpenFlags::NOFOLLOW) { Follow::No } else { Follow::Yes }
-    }
-
-    fn open_path(
-        &self,
-        subject: &Subject,
-        at: &Arc<Inode>,
-        path: &[u8],
-        flags: OpenFlags,
-    ) -> Result<Arc<File>> {
-        let inode = self.find(subject, at, path, Self::follow(flags))?;
-        if flags.contains(OpenFlags::DIRECTORY) && !inode.is_directory() {
-            return Err(Errno::ENOTDIR);
-        }
-        let kept = flags & (OpenFlags::PATH | OpenFlags::DIRECTORY | OpenFlags::NOFOLLOW);
-        File::new(Object::Path, Some(inode), kept)
-    }
-
-    fn open_or_create(
-        &self,
-        subject: &Subject,
-        at: &Arc<Inode>,
-        path: &[u8],
-        flags: OpenFlags,
-        permissions: u16,
-    ) -> Result<Arc<File>> {
-        let exclusive = flags.contains(OpenFlags::EXCL);
-        let mut walk = Walk::new(subject, at, path)?;
-        let inode = loop {
-            walk.go_to_last()?;
-            if walk.wants_directory && walk.name().is_some() {
-                return Err(Errno::EISDIR);
-            }
-            let Some(inode) = walk.find_last()? else {
-                let node = Node::Regular(Mutex::new(Pages::default()));
-                let inode = Place { walk }.create(subject, node, permissions & !subject.umask)?;
-                // Whatever its permissions are, who made it may use it as asked.
-                return File::new(Object::Inode, Some(inode), flags);
-            };
-            match inode.link_text() {
-                Some(text) if !exclusive && !flags.contains(OpenFlags::NOFOLLOW) => walk.follow(text)?,
-                _ => break inode,
-            }
-        };
-        if exclusive {
-            return Err(Errno::EEXIST);
-        }
-        if inode.is_directory() {
-            return Err(Errno::EISDIR);
-        }
-        self.open_inode(subject, inode, flags)
-    }
-
-    /// Opens what a path led to.
-    pub fn open_inode(&self, subject: &Subject, inode: Arc<Inode>, flags: OpenFlags) -> Result<Arc<File>> {
-        if flags.contains(OpenFlags::DIRECTORY) && !inode.is_directory() {
-            return Err(Errno::ENOTDIR);
-        }
-        // To cut a file is to write to it, however it is opened.
-        let writes = flags.writes() || flags.contains(OpenFlags::TRUNC);
-        if inode.is_directory() && writes {
-            return Err(Errno::EISDIR);
-        }
-        let object = match &inode.node {
-            Node::Symlink(_) => return Err(Errno::ELOOP),
-            Node::Block(_) => return Err(Errno::ENXIO),
-            Node::Regular(_) | Node::Directory(_) => Object::Inode,
-            Node::Text(_) if flags.writes() => return Err(Errno::EACCES),
-            Node::Text(_) => Object::Text(Mutex::new(Vec::new())),
-            Node::Character(device) => match Memory::of(*device) {
-                Some(memory) => Object::Memory(memory),
-                None => Object::Tty(self.terminal(subject.job, *device, flags)?),
-            },
-            Node::Fifo(fifo) => {
-                let ends = Ends { reads: flags.reads(), writes: flags.writes() };
-                let pipe = fifo.open(inode.volume().budget())?;
-                if !ends.reads && flags.contains(OpenFlags::NONBLOCK) && !pipe.has_readers() {
-                    return Err(Errno::ENXIO);
-                }
-                Object::Pipe(pipe, ends)
-            }
-        };
-        let want = if flags.reads() { READ } else { 0 } | if writes { WRITE } else { 0 };
-        inode.check(subject, want)?;
-        if flags.contains(OpenFlags::TRUNC) && inode.is_regular() {
-            inode.truncate(0)?;
-        }
-        File::new(object, Some(inode), flags)
-    }
-
-    /// Says which terminal a device is.
-    pub fn add_terminal(&self, device: DeviceNumber, terminal: Arc<Tty>) {
-        self.terminals.lock().push((device, terminal));
-    }
-
-    /// The terminal of a device, or of the caller's session if that is what is opened. A leader of a session that
-    /// has none gets it.
-    fn terminal(&self, job: Job, device: DeviceNumber, flags: OpenFlags) -> Result<Arc<Tty>> {
-        let terminals = self.terminals.lock();
-        let own =
-            terminals.iter().find(|(_, terminal)| job.session != 0 && terminal.session() == job.session);
-        if device == DeviceNumber::OWN_TERMINAL {
-            return own.map(|(_, terminal)| terminal.clone()).ok_or(Errno::ENXIO);
-        }
-        let (_, terminal) = terminals.iter().find(|(other, _)| *other == device).ok_or(Errno::ENXIO)?;
-        // As in Linux, the console is nobody's by being opened.
-        let is_taken = device != DeviceNumber::CONSOLE && !flags.contains(OpenFlags::NOCTTY);
-        if own.is_none() && is_taken && job.session != 0 {
-            // That another session has it, or the caller leads none, is no reason not to open it.
-            let _ = terminal.acquire(job);
-        }
-        Ok(terminal.clone())
     }
 
     pub fn make_directory(
@@ -410,57 +245,6 @@ impl Tree {
         Ok(())
     }
 
-    /// Cuts or grows a file by path.
-    pub fn truncate(&self, subject: &Subject, inode: &Inode, size: u64) -> Result<()> {
-        inode.check(subject, WRITE)?;
-        inode.truncate(size)
-    }
-
-    pub fn change_mode(&self, subject: &Subject, inode: &Inode, permissions: u16) -> Result<()> {
-        inode.check_owner(subject)?;
-        let outside = subject.uid != 0 && !subject.is_in(inode.gid());
-        inode.set_permissions(if outside { permissions & !S_ISGID } else { permissions });
-        Ok(())
-    }
-
-    /// `chown`; `None` leaves as it is.
-    pub fn change_owner(
-        &self,
-        subject: &Subject,
-        inode: &Inode,
-        uid: Option<u32>,
-        gid: Option<u32>,
-    ) -> Result<()> {
-        if subject.uid != 0 {
-            inode.check_owner(subject)?;
-            let same = uid.is_none_or(|uid| uid == inode.uid());
-            if !same || !gid.is_none_or(|gid| gid == inode.gid() || subject.is_in(gid)) {
-                return Err(Errno::EPERM);
-            }
-        }
-        inode.set_owner(uid, gid);
-        Ok(())
-    }
-
-    /// `utimensat`.
-    pub fn change_times(
-        &self,
-        subject: &Subject,
-        inode: &Inode,
-        accessed: Change,
-        modified: Change,
-    ) -> Result<()> {
-        if accessed == Change::Now && modified == Change::Now {
-            if inode.check_owner(subject).is_err() {
-                inode.check(subject, WRITE)?;
-            }
-        } else if accessed != Change::Keep || modified != Change::Keep {
-            inode.check_owner(subject)?;
-        }
-        inode.set_times(accessed.time(), modified.time());
-        Ok(())
-    }
-
     /// `statfs` of where an inode is.
     pub fn stat_fs(&self, inode: &Inode) -> StatFs {
         inode.volume().stat()
@@ -482,7 +266,7 @@ impl<'w> Place<'w> {
     }
 
     /// Makes a new inode here.
-    fn create(&self, subject: &Subject, node: Node, permissions: u16) -> Result<Arc<Inode>> {
+    pub(super) fn create(&self, subject: &Subject, node: Node, permissions: u16) -> Result<Arc<Inode>> {
         let directory = &self.walk.directory;
         if matches!(&directory.node, Node::Directory(names) if names.is_live()) {
             return Err(Errno::ENOENT);

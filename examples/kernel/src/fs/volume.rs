@@ -2,6 +2,7 @@
 
 use super::budget::Budget;
 use super::device::DeviceNumber;
+use super::lock::Locks;
 use super::pages::PAGE_SIZE;
 use super::stat::StatFs;
 use alloc::sync::Arc;
@@ -19,6 +20,7 @@ pub struct Volume {
     /// The magic number of its type.
     kind: u32,
     budget: Arc<Budget>,
+    locks: Locks,
     next: AtomicU32,
     files: AtomicU32,
 }
@@ -36,11 +38,22 @@ impl Volume {
 
     fn of_kind(kind: u32, minor: u32, budget: Arc<Budget>) -> Arc<Self> {
         let device = DeviceNumber { major: 0, minor };
-        Arc::new(Self { device, kind, budget, next: AtomicU32::new(1), files: AtomicU32::new(0) })
+        Arc::new(Self {
+            device,
+            kind,
+            budget,
+            locks: Locks::default(),
+            next: AtomicU32::new(1),
+            files: AtomicU32::new(0),
+        })
     }
 
     pub(super) fn device(&self) -> DeviceNumber {
         self.device
+    }
+
+    pub(super) fn locks(&self) -> &Locks {
+        &self.locks
     }
 
     pub(super) fn budget(&self) -> &Arc<Budget> {

@@ -32,22 +32,29 @@ pub fn bring_in(space: &Shared, refused: Violation) -> Result<()> {
     }
 }
 
-/// Goes on with a copy of `length` bytes until it is done.
-fn whole(space: &Shared, length: usize, mut copy: impl FnMut(usize) -> Progress) -> Result<()> {
+/// Goes on with a copy that stopped after `progress` of `length` bytes.
+#[cold]
+#[inline(never)]
+fn go_on(
+    space: &Shared,
+    length: usize,
+    mut progress: Progress,
+    copy: &mut dyn FnMut(usize) -> Progress,
+) -> Result<()> {
     let mut done = 0;
     let mut stuck = 0;
-    while done < length {
-        let progress = copy(done);
+    while let Some(refused) = progress.refused {
         done += progress.done as usize;
-        let Some(refused) = progress.refused else {
-            break;
-        };
         // A page that is brought in and still cannot be used is somebody else's by now.
         stuck = if progress.done == 0 { stuck + 1 } else { 0 };
         if stuck > 2 {
             return Err(Errno::EFAULT);
         }
         bring_in(space, refused)?;
+        if done >= length {
+            break;
+        }
+        progress = copy(done);
     }
     Ok(())
 }
@@ -57,16 +64,25 @@ fn address(start: u32, done: usize) -> VirtAddr {
 }
 
 /// Fills `bytes` from what the program has at `from`.
+#[inline]
 pub fn read(space: &Shared, from: u32, bytes: &mut [u8]) -> Result<()> {
-    let length = bytes.len();
-    whole(space, length, |done| {
+    let progress = sva().copy_from_user(VirtAddr::new(from), bytes);
+    if progress.refused.is_none() {
+        return Ok(());
+    }
+    go_on(space, bytes.len(), progress, &mut |done| {
         sva().copy_from_user(address(from, done), bytes.get_mut(done..).unwrap_or_default())
     })
 }
 
 /// Writes `bytes` to what the program has at `to`.
+#[inline]
 pub fn write(space: &Shared, to: u32, bytes: &[u8]) -> Result<()> {
-    whole(space, bytes.len(), |done| {
+    let progress = sva().copy_to_user(VirtAddr::new(to), bytes);
+    if progress.refused.is_none() {
+        return Ok(());
+    }
+    go_on(space, bytes.len(), progress, &mut |done| {
         sva().copy_to_user(address(to, done), bytes.get(done..).unwrap_or_default())
     })
 }

@@ -6,7 +6,6 @@ use crate::machine::sva;
 use crate::memory::user;
 use crate::signal::{self, DEFAULT, IGNORE, Info, flags, send};
 use crate::{futex, start, time};
-use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 
@@ -14,11 +13,11 @@ const CLD_EXITED: i32 = 1;
 const CLD_KILLED: i32 = 2;
 
 /// Ends a task, the last thing that it does. Of a process the last task to end ends it.
-pub fn end_task(current: Box<Current>) {
+pub fn end_task(current: Current) {
     if current.clear_at_end != 0 && user::put_words(&current.space, current.clear_at_end, [0]).is_ok() {
         futex::wake_at(&current.space, current.clear_at_end, 1);
     }
-    let Current { task, process, space, files, subject, .. } = *current;
+    let Current { task, process, space, files, subject, .. } = current;
     // Neither files nor memory are shared with who is told of the end.
     drop((files, subject));
     // The address space goes with the last of its tasks, and no CPU may have it loaded then.

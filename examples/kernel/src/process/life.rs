@@ -41,7 +41,7 @@ pub fn live(mut current: Box<Current>) -> Option<ThreadId> {
         }
     }
     let turn = current.turn;
-    exit::end_task(current);
+    exit::end_task(*current);
     schedule::end(turn)
 }
 

@@ -1,7 +1,7 @@
 //! From a number to what it calls.
 
 use super::number::*;
-use super::{file, identity, memory, path, poll, process, signal, system, time};
+use super::{file, identity, lock, memory, path, poll, process, signal, system, time};
 use crate::errno::{Errno, Result};
 use crate::process::Current;
 use crate::signal::deliver::{Return, come_back};
@@ -76,7 +76,7 @@ fn dispatch(current: &mut Current, number: u32, arguments: Arguments) -> Result<
         FTRUNCATE => file::truncate(current, a, b.into()),
         FTRUNCATE64 => file::truncate(current, a, wide(b, c)),
         FSYNC | FDATASYNC => file::sync(current, a),
-        FLOCK => file::flock(current, a, b),
+        FLOCK => lock::flock(current, a, b),
         GETDENTS => file::directory(current, a, b, c, crate::fs::dirent::Layout::Old),
         GETDENTS64 => file::directory(current, a, b, c, crate::fs::dirent::Layout::New),
         SENDFILE => file::send(current, a, b, c, d, file::Offset::Word),

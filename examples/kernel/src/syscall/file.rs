@@ -1,5 +1,6 @@
 //! Calls that name a file by its descriptor.
 
+use super::lock;
 use crate::errno::{Errno, Result};
 use crate::fs::data::Source;
 use crate::fs::dirent::Layout;
@@ -236,25 +237,23 @@ pub(super) fn pipe(current: &mut Current, at: u32, flags: u32) -> Result<u32> {
 }
 
 /// `F_*`.
-mod command {
-    pub(super) const DUPLICATE: u32 = 0;
-    pub(super) const GET_DESCRIPTOR_FLAGS: u32 = 1;
-    pub(super) const SET_DESCRIPTOR_FLAGS: u32 = 2;
-    pub(super) const GET_FLAGS: u32 = 3;
-    pub(super) const SET_FLAGS: u32 = 4;
-    pub(super) const GET_LOCK: u32 = 5;
-    pub(super) const SET_LOCK: u32 = 6;
-    pub(super) const SET_LOCK_WAITING: u32 = 7;
-    pub(super) const GET_LOCK64: u32 = 12;
-    pub(super) const SET_LOCK64: u32 = 13;
-    pub(super) const SET_LOCK64_WAITING: u32 = 14;
-    pub(super) const DUPLICATE_CLOSING: u32 = 1030;
-    pub(super) const PIPE_SIZE: u32 = 1032;
+pub(super) mod command {
+    pub(in crate::syscall) const DUPLICATE: u32 = 0;
+    pub(in crate::syscall) const GET_DESCRIPTOR_FLAGS: u32 = 1;
+    pub(in crate::syscall) const SET_DESCRIPTOR_FLAGS: u32 = 2;
+    pub(in crate::syscall) const GET_FLAGS: u32 = 3;
+    pub(in crate::syscall) const SET_FLAGS: u32 = 4;
+    pub(in crate::syscall) const GET_LOCK: u32 = 5;
+    pub(in crate::syscall) const SET_LOCK: u32 = 6;
+    pub(in crate::syscall) const SET_LOCK_WAITING: u32 = 7;
+    pub(in crate::syscall) const GET_LOCK64: u32 = 12;
+    pub(in crate::syscall) const SET_LOCK64: u32 = 13;
+    pub(in crate::syscall) const SET_LOCK64_WAITING: u32 = 14;
+    pub(in crate::syscall) const DUPLICATE_CLOSING: u32 = 1030;
+    pub(in crate::syscall) const PIPE_SIZE: u32 = 1032;
 }
 
 const CLOSES_ON_EXEC: u32 = 1;
-/// `F_UNLCK`
-const UNLOCKED: u16 = 2;
 
 pub(super) fn control(current: &mut Current, descriptor: u32, what: u32, value: u32) -> Result<u32> {
     let file = current.file(descriptor)?;
@@ -271,23 +270,15 @@ pub(super) fn control(current: &mut Current, descriptor: u32, what: u32, value: 
             file.set_flags(OpenFlags::from_bits_retain(value));
             Ok(0)
         }
-        // Nobody holds a lock, and what is asked for is had: locks of records are advice, and not kept.
-        command::GET_LOCK | command::GET_LOCK64 => {
-            user::write(&current.space, value, &UNLOCKED.to_le_bytes())?;
-            Ok(0)
-        }
-        command::SET_LOCK | command::SET_LOCK_WAITING | command::SET_LOCK64 | command::SET_LOCK64_WAITING => {
-            Ok(0)
-        }
+        command::GET_LOCK
+        | command::SET_LOCK
+        | command::SET_LOCK_WAITING
+        | command::GET_LOCK64
+        | command::SET_LOCK64
+        | command::SET_LOCK64_WAITING => lock::record(current, descriptor, what, value),
         command::PIPE_SIZE => Ok(65_536),
         _ => Err(Errno::EINVAL),
     }
-}
-
-/// `flock`: as with records, nobody holds a lock.
-pub(super) fn flock(current: &mut Current, descriptor: u32, operation: u32) -> Result<u32> {
-    current.file(descriptor)?;
-    if matches!(operation & !4, 1 | 2 | 8) { Ok(0) } else { Err(Errno::EINVAL) }
 }
 
 pub(super) fn stat64(current: &mut Current, descriptor: u32, to: u32) -> Result<u32> {

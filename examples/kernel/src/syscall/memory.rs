@@ -25,7 +25,7 @@ const FIXED_NO_REPLACE: u32 = 0x10_0000;
 /// The pages `first..end` of an address and a length; EINVAL if they are not a program's.
 fn range(at: u32, length: u32) -> Result<(u32, u32)> {
     let pages = pages_for(length);
-    if at % PAGE != 0 {
+    if !at.is_multiple_of(PAGE) {
         return Err(Errno::EINVAL);
     }
     let first = page_of(at);
@@ -113,7 +113,7 @@ const NO_RESERVE: u32 = 0x4000;
 
 pub(super) fn old_map(current: &mut Current, at: u32) -> Result<u32> {
     let [address, length, protection, flags, descriptor, offset] = user::words(&current.space, at)?;
-    if offset % PAGE != 0 {
+    if !offset.is_multiple_of(PAGE) {
         return Err(Errno::EINVAL);
     }
     map(current, address, length, protection, flags, descriptor, offset.into())

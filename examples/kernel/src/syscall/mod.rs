@@ -12,6 +12,8 @@ mod file;
 #[cfg(target_os = "none")]
 mod identity;
 #[cfg(target_os = "none")]
+mod lock;
+#[cfg(target_os = "none")]
 mod memory;
 #[cfg(target_os = "none")]
 mod path;

@@ -8,6 +8,7 @@ use crate::memory::{pool, user};
 use crate::process::Current;
 use crate::signal::Set;
 use crate::time::{self, Event, from_timeval, split};
+use alloc::vec;
 use alloc::vec::Vec;
 
 /// The most descriptors that are looked at.
@@ -82,10 +83,8 @@ fn poll_until(current: &Current, at: u32, count: u32, deadline: Option<u64>) -> 
     if !pool::has_room(count * (PollFd::SIZE + size_of::<PollFd>())) {
         return Err(Errno::ENOMEM);
     }
-    let mut files: Vec<PollFd> = Vec::new();
-    files.resize(count, NOTHING);
-    let mut bytes = Vec::new();
-    bytes.resize(count * PollFd::SIZE, 0);
+    let mut files = vec![NOTHING; count];
+    let mut bytes = vec![0; count * PollFd::SIZE];
     look(current, at, &mut bytes, &mut files, deadline)
 }
 

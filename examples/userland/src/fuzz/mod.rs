@@ -5,12 +5,14 @@
 //! It ends after so many children (100,000) or seconds (10), and prints
 //!
 //! ```text
-//! fuzz seed=1 children=812 calls=100 exited=604 signalled=190 stopped=18
+//! fuzz seed=1 children=812 calls=100 exited=604 signalled=190 stopped=18 unprepared=0
 //! ```
 //!
-//! A child that is still there after a tenth of a second is stopped. What a child's end was depends on the kernel, and none
-//! is wrong: what is tested is whether the kernel lives. `--verbose 1` prints each call before it is made; the last
-//! child's seed is in the last line `fuzz child=`, so `--seed` with that and `--children 1` does it again.
+//! An unprepared child could not even get what it would have played with, as when others have left no memory: more than
+//! a tenth of these make the status 1. A child that is still there after a tenth of a second is stopped. What a child's
+//! end was depends on the kernel, and none is wrong: what is tested is whether the kernel lives. `--verbose 1` prints
+//! each call before it is made; the last child's seed is in the last line `fuzz child=`, so `--seed` with that and
+//! `--children 1` does it again.
 
 pub mod call;
 #[cfg(target_os = "none")]

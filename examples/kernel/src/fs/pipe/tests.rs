@@ -128,14 +128,14 @@ fn a_full_pipe_wakes_its_writer_when_there_is_room_again() {
 
 #[test]
 fn a_pipe_that_cannot_grow_holds_less() {
-    let budget = Arc::new(Budget::new(PIPE_BUF));
+    let budget = Arc::new(Budget::new(FIRST_SIZE));
     let pipe = Pipe::new(&budget).unwrap();
     pipe.attach(READS);
     assert_eq!(Pipe::new(&budget).err(), Some(Errno::ENFILE));
-    let bytes = [0; 2 * PIPE_BUF];
-    assert_eq!(pipe.write(bytes.len(), &mut &bytes[..]), Ok(PIPE_BUF));
+    let bytes = [0; FIRST_SIZE + 1];
+    assert_eq!(pipe.write(bytes.len(), &mut &bytes[..]), Ok(FIRST_SIZE));
     assert_eq!(pipe.write(1, &mut &bytes[..]), Err(Errno::EAGAIN));
     assert!(!pipe.poll(WRITES).contains(Events::OUT));
     drop(pipe);
-    assert_eq!(budget.left(), PIPE_BUF);
+    assert_eq!(budget.left(), FIRST_SIZE);
 }

@@ -59,6 +59,23 @@ impl Proc for Fake {
     }
 }
 
+#[test]
+fn what_is_told_is_counted_while_it_is_kept() {
+    let (tree, subject) = mounted();
+    let before = tree.volume().budget().left();
+    let file = tree.open(&subject, tree.root(), b"/proc/meminfo", OpenFlags::RDONLY, 0).unwrap();
+    let opened = tree.volume().budget().left();
+    let mut bytes = Vec::new();
+    file.read_at(5, 9, &mut bytes).unwrap();
+    assert_eq!(bytes, b"tal:     ");
+    let kept = opened - tree.volume().budget().left();
+    assert!(kept >= 250, "{kept}");
+    file.read_at(0, 9, &mut bytes).unwrap();
+    assert_eq!(opened - tree.volume().budget().left(), kept);
+    drop(file);
+    assert_eq!(tree.volume().budget().left(), before);
+}
+
 fn mounted() -> (Tree, Subject) {
     let tree = Tree::new(1 << 20).unwrap();
     let subject = Subject::new(tree.root().clone());

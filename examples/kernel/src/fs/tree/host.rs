@@ -243,3 +243,31 @@ proptest! {
         }
     }
 }
+
+/// All that can be seen of a tree, and how much memory is left.
+fn seen(tree: &Tree, subject: &Subject) -> (Vec<(String, Answer)>, usize) {
+    let look = |path: String| {
+        let stat = on_tree(tree, subject, &Call::Stat(path.clone(), false));
+        let text = on_tree(tree, subject, &Call::ReadLink(path.clone())).unwrap_or_default();
+        (path, stat.map(|stat| [stat, text].concat()))
+    };
+    let paths = paths(&|path| list_on_tree(tree, subject, path));
+    (paths.into_iter().map(look).collect(), tree.volume().budget().left())
+}
+
+proptest! {
+    #[test]
+    fn what_is_refused_changes_nothing(
+        budget in 500..6000_usize,
+        calls in prop::collection::vec(call(), 1..60),
+    ) {
+        let tree = Tree::new(budget).unwrap();
+        let subject = Subject::new(tree.root().clone());
+        for (place, call) in calls.iter().enumerate() {
+            let before = seen(&tree, &subject);
+            if on_tree(&tree, &subject, call).is_err() {
+                prop_assert_eq!(seen(&tree, &subject), before, "call {} of {:?}", place, calls);
+            }
+        }
+    }
+}

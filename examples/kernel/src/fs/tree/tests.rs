@@ -2,6 +2,7 @@ use super::*;
 use crate::fs::dirent::Layout;
 use crate::fs::poll::Events;
 use crate::fs::stat::S_IFSOCK;
+use crate::fs::tty::Job;
 
 pub(in crate::fs) fn tree() -> (Tree, Subject) {
     let tree = Tree::new(1 << 20).unwrap();
@@ -77,6 +78,9 @@ fn permissions_are_asked_of_all_but_root() {
     tree.change_mode(&one.1, &file, 0o100).unwrap();
     file.check_execute(&root.1).unwrap();
     assert_eq!(file.check_execute(&two.1), Err(Errno::EACCES));
+    tree.change_mode(&one.1, &file, 0o6711).unwrap();
+    tree.change_owner(&one.1, &file, None, Some(1)).unwrap();
+    assert_eq!(file.stat().mode, S_IFREG | 0o711);
     one.unlink("tmp/file").unwrap();
     let device = DeviceNumber { major: 1, minor: 3 };
     let node = |mode| tree.make_node(&one.1, tree.root(), b"tmp/node", mode, device);
@@ -278,6 +282,40 @@ fn a_fifo_is_a_pipe_with_a_name() {
     let both = user.open("fifo", OpenFlags::RDWR).unwrap();
     assert!(!both.awaits_peer());
     assert_eq!(both.stat().mode, S_IFIFO | 0o644);
+}
+
+#[test]
+fn a_terminal_becomes_the_session_leaders_when_it_is_opened() {
+    let (tree, subject) = tree();
+    let serial = DeviceNumber { major: 4, minor: 64 };
+    let devices =
+        [("console", DeviceNumber::CONSOLE), ("tty", DeviceNumber::OWN_TERMINAL), ("ttyS0", serial)];
+    for (name, device) in devices {
+        tree.make_node(&subject, tree.root(), name.as_bytes(), S_IFCHR | 0o666, device).unwrap();
+    }
+    let mut user = User(&tree, subject);
+    assert_eq!(errno(user.open("ttyS0", OpenFlags::RDWR)), Some(Errno::ENXIO));
+    let (terminal, _) = crate::fs::tty::tests::terminal();
+    tree.add_terminal(DeviceNumber::CONSOLE, terminal.clone());
+    tree.add_terminal(serial, terminal.clone());
+    let job = |process, session| Job { process, group: process, session };
+    user.1.job = job(5, 5);
+    user.open("console", OpenFlags::RDWR).unwrap();
+    user.open("ttyS0", OpenFlags::RDWR | OpenFlags::NOCTTY).unwrap();
+    assert_eq!(errno(user.open("tty", OpenFlags::RDWR)), Some(Errno::ENXIO));
+    user.1.job = job(6, 5);
+    user.open("ttyS0", OpenFlags::RDWR).unwrap();
+    assert_eq!(terminal.session(), 0);
+    user.1.job = job(5, 5);
+    let file = user.open("ttyS0", OpenFlags::RDWR).unwrap();
+    assert_eq!((terminal.session(), terminal.foreground()), (5, 5));
+    assert!(Arc::ptr_eq(file.terminal().unwrap(), &terminal));
+    user.1.job = job(6, 5);
+    user.open("tty", OpenFlags::RDWR).unwrap();
+    user.1.job = job(7, 7);
+    user.open("ttyS0", OpenFlags::RDWR).unwrap();
+    assert_eq!(terminal.session(), 5);
+    assert_eq!(errno(user.open("tty", OpenFlags::RDWR)), Some(Errno::ENXIO));
 }
 
 #[test]

@@ -7,7 +7,7 @@ mod line;
 mod screen;
 mod termios;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 pub use ioctl::{Access, access_of};
 pub use line::{SIGINT, SIGQUIT, SIGTSTP};

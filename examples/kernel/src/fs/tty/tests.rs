@@ -6,7 +6,7 @@ use std::sync::Mutex as StdMutex;
 
 /// A screen and process groups: group 7 is in session 5, group 8 in session 6.
 #[derive(Default)]
-pub(super) struct Screen {
+pub(in crate::fs) struct Screen {
     shown: StdMutex<Vec<u8>>,
     raised: StdMutex<Vec<(u32, u32)>>,
 }
@@ -27,7 +27,7 @@ impl Host for Screen {
 
 const LEADER: Job = Job { process: 5, group: 5, session: 5 };
 
-pub(super) fn terminal() -> (Arc<Tty>, &'static Screen) {
+pub(in crate::fs) fn terminal() -> (Arc<Tty>, &'static Screen) {
     let screen: &'static Screen = Box::leak(Box::default());
     (Tty::new(screen).unwrap(), screen)
 }
