@@ -225,12 +225,15 @@ mod tests {
         let make = |name: &str, flaw| {
             let path = directory.join(name);
             build(&path, flaw).unwrap();
-            Crc::<u32>::new(&CRC_32_ISO_HDLC).checksum(&std::fs::read(&path).unwrap())
+            // Behind the first files of the second volume nothing is written.
+            let mut bytes = Vec::new();
+            File::open(&path).unwrap().take(24 << 20).read_to_end(&mut bytes).unwrap();
+            bytes
         };
         let first = make("first", Flaw::None);
-        assert_eq!(first, make("second", Flaw::None));
+        assert!(first == make("second", Flaw::None));
         for flaw in [Flaw::Overlap, Flaw::NoClusters, Flaw::Endless] {
-            assert_ne!(first, make("flawed", flaw));
+            assert!(first != make("flawed", flaw));
         }
         let missing = check(&directory.join("first")).unwrap_err();
         assert!(format!("{missing:#}").contains("no COPY.BIN"), "{missing:#}");
