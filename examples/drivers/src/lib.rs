@@ -57,3 +57,5 @@ pub mod serial;
 pub mod vga;
 pub mod volumes;
 pub mod wait;
+#[cfg(test)]
+mod world;

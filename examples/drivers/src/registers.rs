@@ -42,3 +42,6 @@ impl<M: Machine> Registers for PortRange<'_, M> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -225,7 +225,10 @@ mod tests {
         let make = |name: &str, flaw| {
             let path = directory.join(name);
             build(&path, flaw).unwrap();
-            std::fs::read(&path).unwrap()
+            // Behind the first files of the second volume nothing is written.
+            let mut bytes = Vec::new();
+            File::open(&path).unwrap().take(24 << 20).read_to_end(&mut bytes).unwrap();
+            bytes
         };
         let first = make("first", Flaw::None);
         assert!(first == make("second", Flaw::None));

@@ -125,13 +125,13 @@ fn volume(
             let folder = root.open_dir(name)?;
             for (inner, is_folder) in entries(&folder)? {
                 if !is_folder {
-                    let (length, checksum) = read(&folder, &inner)?;
+                    let (length, checksum) = read(&folder, inner)?;
                     say!(world, "volume {index}: {name}/{inner}: {length} bytes, CRC {checksum:08x}");
                 }
             }
             folder.close()?;
         } else {
-            let (length, checksum) = read(&root, &name)?;
+            let (length, checksum) = read(&root, name)?;
             say!(world, "volume {index}: {name}: {length} bytes, CRC {checksum:08x}");
         }
     }

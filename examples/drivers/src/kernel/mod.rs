@@ -35,8 +35,10 @@ entry!(main);
 /// Ticks of the timer in a second: no wait for an interrupt is longer than one.
 const HZ: u32 = 100;
 
+type Step = fn(&World) -> Result<(), Failure>;
+
 /// What the kernel shows, by name.
-const STEPS: &[(&str, fn(&World) -> Result<(), Failure>)] = &[
+const STEPS: &[(&str, Step)] = &[
     ("absent", absent::run),
     ("clock", clock::run),
     ("disk", disk::run),

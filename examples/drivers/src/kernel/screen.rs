@@ -11,7 +11,7 @@ pub(super) fn run(world: &World) -> Result<(), Failure> {
     let (registers, cells) = claim(world.sva)?;
     let mut screen = Screen::open(registers, cells)?;
     for row in 0..ROWS + 5 {
-        write!(screen, "row {row}\t{row:?} \u{2014} sva-os\n")?;
+        writeln!(screen, "row {row}\t{row:?} \u{2014} sva-os")?;
     }
     let link = Port::open(world.sva, world.clock, LINK)?;
     link.send(world.clock, b"screen\n")?;

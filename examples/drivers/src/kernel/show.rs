@@ -2,7 +2,7 @@
 
 use super::keys::Keys;
 use super::network::{Buffers, Network};
-use super::{Failure, World, clock, disk, say, speaker};
+use super::{Failure, Step, World, clock, disk, say, speaker};
 use smoltcp::iface::SocketStorage;
 
 /// Control-D: no more.
@@ -10,9 +10,7 @@ const END: char = '\u{4}';
 const ESCAPE: char = '\u{1b}';
 
 pub(super) fn run(world: &World) -> Result<(), Failure> {
-    for (name, step) in
-        [("clock", clock::run as fn(&World) -> _), ("speaker", speaker::run), ("disk", disk::run)]
-    {
+    for (name, step) in [("clock", clock::run as Step), ("speaker", speaker::run), ("disk", disk::run)] {
         if let Err(failure) = step(world) {
             say!(world, "{name}: {failure}");
         }

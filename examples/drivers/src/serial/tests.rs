@@ -2,32 +2,11 @@
 
 use super::*;
 use crate::wait::tests::Pauses;
+use crate::world::{Machine, world};
 use std::vec::Vec;
 use sva_os::Sva;
-use sva_os::address::{Frame, FrameRange, Page, PageRange};
 use sva_os::io::UartPorts;
-use sva_os::layout::{DirectMap, Layout, Role, Segment};
-use sva_os::machine::Emulated;
-use sva_os::machine::emulated::{self, Direction, Register};
-use sva_os::memory_map::{Region, Usage};
-use sva_os::mmu::Pae;
-
-type Machine = Emulated<Pae>;
-
-fn world() -> Sva<Machine> {
-    let frames = |first, count| FrameRange::new(Frame::new(first).unwrap(), count).unwrap();
-    let page = |number| Page::new(number).unwrap();
-    let ram = [Region { start: 0, length: 64 << 12, usage: Usage::Available }];
-    let layout = Layout {
-        image: &[Segment { first: page(0xc0001), frames: frames(1, 1), role: Role::Text }],
-        user: PageRange::new(page(0), 0xc0000).unwrap(),
-        direct_map: DirectMap { first: page(0xc0000), frames: frames(0, 64) },
-        stacks: PageRange::EMPTY,
-        devices: PageRange::EMPTY,
-        in_use: &[],
-    };
-    Sva::emulate(Machine::new(&emulated::Config::new(64, 1)), &layout, &ram).unwrap()
-}
+use sva_os::machine::emulated::{Direction, Register};
 
 const FIRST: u16 = 0x2f8;
 
