@@ -299,7 +299,8 @@ pub(super) fn storm(boot: &'static Boot<Mode>) {
     sva.timer().start_periodic(10_000).unwrap();
     sva.interrupts().enable().unwrap();
     let mut rounds = 0_u32;
-    while ticks() < 2_000 {
+    // A host that is busy delivers ticks that it owes one upon the other: then a round takes thousands.
+    while ticks() < 2_000 || rounds < 3 {
         round_trip(sva, root, table, data);
         sva.flush_all();
         rounds += 1;
@@ -307,7 +308,6 @@ pub(super) fn storm(boot: &'static Boot<Mode>) {
     sva.interrupts().disable();
     sva.timer().stop();
     println!("{} ticks in {rounds} rounds, {:?}", ticks(), sva.interrupts().counts());
-    assert!(rounds > 0);
     sva.audit().unwrap();
 }
 
