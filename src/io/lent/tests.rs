@@ -152,3 +152,16 @@ fn the_audit_knows_which_are_lent() {
     sva.machine().poke(at, sound);
     assert!(sva.audit().is_ok());
 }
+
+/// Only a device's leaf may lead to where there is no frame: any other is the library's own fault.
+#[test]
+fn a_leaf_to_nowhere_stops_the_machine() {
+    let sva = world_with_devices::<TwoLevel>(1);
+    space(&sva);
+    let frame_beyond = sva.frame_count() + 7;
+    sva.machine().poke(frame(TABLE).start().plus(20), frame_beyond << 12 | 0x07);
+    let unmap = core::panic::AssertUnwindSafe(|| sva.unmap(frame(TABLE), 5));
+    let panic = std::panic::catch_unwind(unmap).unwrap_err();
+    let said = panic.downcast_ref::<std::string::String>().unwrap();
+    assert_eq!(said, "the machine was stopped: a leaf names a frame that does not exist");
+}
