@@ -212,6 +212,17 @@ impl Frame {
     }
 }
 
+impl FrameRange {
+    /// The frames that `length` bytes from `start` on touch; `None` if they pass 4 GiB.
+    pub(crate) fn of_bytes(start: PhysAddr, length: u32) -> Option<Self> {
+        let Some(last) = length.checked_sub(1) else {
+            return Some(Self::EMPTY);
+        };
+        let (first, last) = (start.containing(), start.checked_add(last)?.containing());
+        Self::new(first, last.number().wrapping_sub(first.number()).wrapping_add(1))
+    }
+}
+
 impl PhysAddr {
     /// The address `bytes` further on, for a table that is known to lie below 4 GiB.
     pub(crate) const fn plus(self, bytes: u32) -> Self {

@@ -184,3 +184,18 @@ fn a_known_table_is_stepped_through() {
     assert_eq!(PhysAddr::new(u32::MAX).plus(1).get(), 0, "no panic, whatever is asked");
     assert_eq!(widen(u32::MAX) as u64, u64::from(u32::MAX));
 }
+
+#[test]
+fn bytes_touch_frames() {
+    let of_bytes = |start, length| {
+        let frames = FrameRange::of_bytes(PhysAddr::new(start), length)?;
+        Some((frames.first().number(), frames.count()))
+    };
+    assert_eq!(of_bytes(0x1000, 0), Some((0, 0)));
+    assert_eq!(of_bytes(0x1000, 1), Some((1, 1)));
+    assert_eq!(of_bytes(0x1fff, 1), Some((1, 1)));
+    assert_eq!(of_bytes(0x1fff, 2), Some((1, 2)));
+    assert_eq!(of_bytes(0, u32::MAX), Some((0, 0x10_0000)));
+    assert_eq!(of_bytes(0xffff_f000, 0x1000), Some((0xf_ffff, 1)));
+    assert_eq!(of_bytes(0xffff_f000, 0x1001), None);
+}

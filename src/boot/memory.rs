@@ -1,7 +1,7 @@
 //! From what the loader says to the layout: which frames are kept, where RAM is mapped.
 
 use super::loader::{Bytes, List, Loader, MOST_MODULES, Refusal};
-use crate::address::{Frame, FrameRange, Page, PageRange, PhysAddr};
+use crate::address::{Frame, FrameRange, Page, PageRange};
 use crate::context::SLOT_PAGES;
 use crate::layout::{DirectMap, InUse, Segment};
 use crate::memory_map::MemoryMap;
@@ -80,15 +80,7 @@ pub(crate) fn kept(loader: &Loader) -> Result<List<InUse, MOST_KEPT>, Refusal> {
 
 /// The frames that `bytes` touch.
 fn frames(bytes: Bytes) -> Result<FrameRange, Refusal> {
-    let Some(last) = bytes.length.checked_sub(1) else {
-        return Ok(FrameRange::EMPTY);
-    };
-    let first: Frame = bytes.start.containing();
-    let last = bytes.start.checked_add(last).map(PhysAddr::containing);
-    last.and_then(|last| {
-        FrameRange::new(first, last.number().saturating_sub(first.number()).saturating_add(1))
-    })
-    .ok_or(Refusal::BadStructure(bytes.start))
+    FrameRange::of_bytes(bytes.start, bytes.length).ok_or(Refusal::BadStructure(bytes.start))
 }
 
 #[cfg(test)]

@@ -146,12 +146,8 @@ impl<M: Machine> Sva<M> {
         let Some(page) = self.half.threads.page_below_top(slot, place) else {
             return;
         };
-        let Some(at) = self.kernel_leaf(page) else {
-            self.machine.stop("no table serves the window for stacks")
-        };
-        // SAFETY: 1. an entry of a kernel table. 2. Of the window's entries each belongs to a slot, and this
-        // one's is busy.
-        unsafe { self.machine.store(at, expected.encode::<M::Mode>(1)) }
+        // SAFETY: a page of the slot, which is busy.
+        unsafe { self.set_kernel_leaf(page, expected) }
     }
 }
 

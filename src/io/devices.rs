@@ -86,12 +86,16 @@ impl<'s, M: Machine> Devices<'s, M> {
             }
             check(frames)?;
             self.check_no_ram(frames)?;
-            let machine = &self.sva.machine;
-            let pages =
-                machine.claims().configuration(machine, || self.sva.half.devices.take(machine, frames))?;
+            let pages = self.locked(|| self.sva.half.devices.take(&self.sva.machine, frames))?;
             let length = frames.count().wrapping_mul(crate::address::FRAME_BYTES);
             Ok(MmioRegion::new(self.sva, pages, frames.first().start(), length))
         })
+    }
+
+    /// Calls `run` while nobody else changes who answers where, or has what.
+    pub(super) fn locked<R>(self, run: impl FnOnce() -> R) -> R {
+        let machine = &self.sva.machine;
+        machine.claims().configuration(machine, run)
     }
 
     /// None of `frames` is one of the frame table.
@@ -121,9 +125,7 @@ fn check(frames: FrameRange) -> Result<(), Violation> {
 
 /// The frames that hold `length` bytes from `start` on; `None` if there are none, or they pass 4 GiB.
 pub(super) fn frames_of(start: PhysAddr, length: u32) -> Option<FrameRange> {
-    let last = start.checked_add(length.checked_sub(1)?)?.containing();
-    let first = start.containing();
-    FrameRange::new(first, last.number().wrapping_sub(first.number()).wrapping_add(1))
+    FrameRange::of_bytes(start, length).filter(|frames| !frames.is_empty())
 }
 
 #[cfg(all(test, feature = "emulated"))]

@@ -6,6 +6,7 @@ use crate::frame::word::Word as FrameWord;
 use crate::machine::Machine;
 use crate::sva::Sva;
 use crate::violation::Violation;
+use core::ops::Range;
 
 /// Frames in a row that are a device's to read and write, for ever: without an IOMMU nobody can know when it has done
 /// so for the last time. No program has them mapped, and no Rust value lies there: they are reached by copies.
@@ -63,13 +64,10 @@ impl<'s, M: Machine> DmaBuffer<'s, M> {
     /// All bytes lie in its frames, which no call makes anything else of.
     pub fn read(&self, offset: u32, bytes: &mut [u8]) -> Result<(), Violation> {
         self.check(offset, bytes.len())?;
-        let first = widen(FRAME_BYTES.wrapping_sub(offset & FRAME_BYTES.wrapping_sub(1))).min(bytes.len());
-        let (head, rest) = bytes.split_at_mut(first);
-        let mut parts = core::iter::once(head).chain(rest.chunks_mut(widen(FRAME_BYTES)));
-        self.each_part(offset, |frame, offset| match parts.next() {
-            Some(part) if !part.is_empty() => self.sva.read_bytes(frame, offset, part).map(|()| true),
-            _ => Ok(false),
-        })
+        for (frame, within, part) in self.parts(offset, bytes.len()) {
+            self.sva.read_bytes(frame, within, bytes.get_mut(part).unwrap_or_default())?;
+        }
+        Ok(())
     }
 
     /// Copies `bytes` to its bytes from `offset` on.
@@ -83,13 +81,10 @@ impl<'s, M: Machine> DmaBuffer<'s, M> {
     /// As [`read`](Self::read).
     pub fn write(&self, offset: u32, bytes: &[u8]) -> Result<(), Violation> {
         self.check(offset, bytes.len())?;
-        let first = widen(FRAME_BYTES.wrapping_sub(offset & FRAME_BYTES.wrapping_sub(1))).min(bytes.len());
-        let (head, rest) = bytes.split_at(first);
-        let mut parts = core::iter::once(head).chain(rest.chunks(widen(FRAME_BYTES)));
-        self.each_part(offset, |frame, offset| match parts.next() {
-            Some(part) if !part.is_empty() => self.sva.write_bytes(frame, offset, part).map(|()| true),
-            _ => Ok(false),
-        })
+        for (frame, within, part) in self.parts(offset, bytes.len()) {
+            self.sva.write_bytes(frame, within, bytes.get(part).unwrap_or_default())?;
+        }
+        Ok(())
     }
 
     fn check(&self, offset: u32, length: usize) -> Result<(), Violation> {
@@ -98,20 +93,16 @@ impl<'s, M: Machine> DmaBuffer<'s, M> {
         if fits { Ok(()) } else { Err(Violation::RangeTooLong(offset)) }
     }
 
-    /// Calls `part` with each frame from `offset` on, and where in it to begin, as long as it wants more.
-    fn each_part(
-        &self,
-        offset: u32,
-        mut part: impl FnMut(Frame, u32) -> Result<bool, Violation>,
-    ) -> Result<(), Violation> {
+    /// Where the `length` bytes from `offset` on lie: frame by frame, where in it they begin, and which of them.
+    fn parts(&self, offset: u32, length: usize) -> impl Iterator<Item = (Frame, u32, Range<usize>)> {
         let mut within = offset & FRAME_BYTES.wrapping_sub(1);
-        for frame in self.frames.iter().skip(widen(offset / FRAME_BYTES)) {
-            if !part(frame, within)? {
-                break;
-            }
-            within = 0;
-        }
-        Ok(())
+        let mut done = 0usize;
+        self.frames.iter().skip(widen(offset / FRAME_BYTES)).map_while(move |frame| {
+            let end = done.saturating_add(widen(FRAME_BYTES.wrapping_sub(within))).min(length);
+            let part = (frame, within, done..end);
+            (within, done) = (0, end);
+            (!part.2.is_empty()).then_some(part)
+        })
     }
 }
 

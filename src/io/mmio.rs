@@ -2,7 +2,7 @@
 
 use super::Register;
 use super::access::{Access, ReadOnly, ReadWrite, Readable, Writable, WriteOnly};
-use crate::address::{FRAME_BYTES, FrameRange, Page, PageRange, PhysAddr, VirtAddr, widen};
+use crate::address::{FRAME_BYTES, FrameRange, PageRange, PhysAddr, VirtAddr, widen};
 use crate::machine::Machine;
 use crate::mmu::kernel_half::Expected;
 use crate::observer::observed;
@@ -66,7 +66,8 @@ impl<'s, M: Machine> MmioRegion<'s, M> {
     pub(super) fn new(sva: &'s Sva<M>, pages: PageRange, bus: PhysAddr, length: u32) -> Self {
         let frames = FrameRange::new(bus.containing(), pages.count()).unwrap_or(FrameRange::EMPTY);
         for (page, frame) in pages.iter().zip(frames.iter()) {
-            set_page(sva, page, Expected::Device(frame));
+            // SAFETY: the pages were taken just now.
+            unsafe { sva.set_kernel_leaf(page, Expected::Device(frame)) }
         }
         Self { sva, at: later(pages.first().start(), bus.offset()), bus, length }
     }
@@ -195,14 +196,6 @@ const fn later(at: VirtAddr, bytes: u32) -> VirtAddr {
     VirtAddr::new(at.get().wrapping_add(bytes))
 }
 
-/// Makes `page` of the window for devices be what `expected` says.
-fn set_page<M: Machine>(sva: &Sva<M>, page: Page, expected: Expected) {
-    let Some(at) = sva.kernel_leaf(page) else { sva.machine.stop("no table serves the window for devices") };
-    // SAFETY: 1. an entry of a kernel table. 2. Of the window's entries each belongs to a region, and this one's is
-    // the caller's.
-    unsafe { sva.machine.store(at, expected.encode::<M::Mode>(1)) }
-}
-
 /// Keeps the refusal out of the way of the access.
 #[cold]
 fn outside<M: Machine, T>(sva: &Sva<M>, offset: u32) -> Result<T, Violation> {
@@ -215,7 +208,8 @@ impl<M: Machine> Drop for MmioRegion<'_, M> {
         let _quiet = self.sva.quiet();
         let pages = self.pages();
         for page in pages.iter() {
-            set_page(self.sva, page, Expected::Empty);
+            // SAFETY: the pages are this region's until they are released.
+            unsafe { self.sva.set_kernel_leaf(page, Expected::Empty) }
         }
         self.sva.flush_since(self.sva.clock.now(&self.sva.machine));
         self.sva.half.devices.release(&self.sva.machine, pages);

@@ -13,13 +13,7 @@ impl<M: Machine> Sva<M> {
         allow(dead_code, reason = "only the machine of silicon lends them for ever")
     )]
     pub(crate) fn kept_frames(&self, start: PhysAddr, length: u32) -> Result<FrameRange, Violation> {
-        let Some(last) = length.checked_sub(1) else {
-            return Ok(FrameRange::EMPTY);
-        };
-        let first = start.containing();
-        let last = start.checked_add(last).ok_or(Violation::RangeTooLong(length))?.containing();
-        let count = last.number().wrapping_sub(first.number()).wrapping_add(1);
-        let frames = FrameRange::new(first, count).ok_or(Violation::RangeTooLong(length))?;
+        let frames = FrameRange::of_bytes(start, length).ok_or(Violation::RangeTooLong(length))?;
         // The firmware goes on writing frame 0.
         let is_kept = |frame: &Frame| *frame != Frame::ZERO && self.kind(*frame) == Kind::Kept;
         match frames.iter().find(|frame| !is_kept(frame)) {

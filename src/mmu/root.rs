@@ -7,6 +7,7 @@ use crate::frame::word::Uses;
 use crate::interrupt::check_outside_handlers;
 use crate::machine::Machine;
 use crate::mmu::entry::{Raw, entry_address};
+use crate::mmu::kernel_half::Expected;
 use crate::sva::{Held, Sva};
 use crate::violation::Violation;
 
@@ -124,7 +125,7 @@ impl<M: Machine> Sva<M> {
     }
 
     /// Where the leaf of the kernel half for `page` lies; `None` where no table serves it.
-    pub(crate) fn kernel_leaf(&self, page: Page) -> Option<PhysAddr> {
+    fn kernel_leaf(&self, page: Page) -> Option<PhysAddr> {
         let mut table = self.half.root;
         for level in (2..=M::Mode::LEVELS).rev() {
             let at = entry_address::<M::Mode>(table, M::Mode::index(level, page));
@@ -136,6 +137,20 @@ impl<M: Machine> Sva<M> {
             table = child;
         }
         Some(entry_address::<M::Mode>(table, M::Mode::index(1, page)))
+    }
+
+    /// Makes `page`, of a window of the kernel half, be what `expected` says.
+    ///
+    /// # Safety
+    ///
+    /// The page is the caller's to change: one of a slot for stacks that it made busy, or of those for devices that it took.
+    pub(crate) unsafe fn set_kernel_leaf(&self, page: Page, expected: Expected) {
+        let Some(at) = self.kernel_leaf(page) else {
+            self.machine.stop("no table serves a window of the kernel half")
+        };
+        // SAFETY: 1. an entry of a kernel table, in RAM. 2. Each of a window's belongs to somebody, and this one to the
+        // caller.
+        unsafe { self.machine.store(at, expected.encode::<M::Mode>(1)) }
     }
 
     /// What the kernel half translates `page` to.

@@ -48,9 +48,14 @@ fn add(boot: &mut Boot, arguments: &[&str]) {
     boot.extra.extend(arguments.iter().map(|&argument| argument.to_owned()));
 }
 
+/// A path as QEMU wants it in a list.
+fn escaped(path: &Path) -> String {
+    path.display().to_string().replace(',', ",,")
+}
+
 /// Where the disk is, on a machine that has such a controller and on one that gets a plain one.
 fn add_disk(boot: &mut Boot, image: &Path) {
-    let image = image.display().to_string().replace(',', ",,");
+    let image = escaped(image);
     add(boot, &["-drive", &format!("if=none,id=disk,format=raw,cache=unsafe,file={image}")]);
     add_controller(boot);
 }
@@ -64,6 +69,14 @@ fn add_controller(boot: &mut Boot) {
     }
 }
 
+/// A card on a network of QEMU's own, and the port of this machine at which the guest then serves.
+fn add_network(boot: &mut Boot) -> Result<u16> {
+    let http = free_port()?;
+    let network = format!("user,id=n0,hostfwd=tcp:127.0.0.1:{http}-:80");
+    add(boot, &["-netdev", &network, "-device", "ne2k_pci,netdev=n0"]);
+    Ok(http)
+}
+
 /// A port of this machine that nobody has at this moment.
 fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
@@ -75,16 +88,12 @@ pub fn used(mut boot: Boot, qemu: &Path) -> Result<Outcome> {
     let disk = place.path("disk");
     image::build(&disk, Flaw::None)?;
     add_disk(&mut boot, &disk);
-    let http = free_port()?;
+    let http = add_network(&mut boot)?;
     let wire = UdpSocket::bind("127.0.0.1:0")?;
     let (ours, theirs) = (wire.local_addr()?.port(), free_port()?);
     add(
         &mut boot,
         &[
-            "-netdev",
-            &format!("user,id=n0,hostfwd=tcp:127.0.0.1:{http}-:80"),
-            "-device",
-            "ne2k_pci,netdev=n0",
             "-netdev",
             &format!("socket,id=n1,udp=127.0.0.1:{ours},localaddr=127.0.0.1:{theirs}"),
             "-device",
@@ -153,7 +162,7 @@ pub fn failing(mut boot: Boot, qemu: &Path) -> Result<Outcome> {
     let place = Place::new()?;
     let disk = place.path("disk");
     image::build(&disk, Flaw::None)?;
-    let image = disk.display().to_string().replace(',', ",,");
+    let image = escaped(&disk);
     let file = format!("file.driver=blkdebug,file.image.driver=file,file.image.filename={image}");
     let error = "file.inject-error.0.event=read_aio,file.inject-error.0.sector=3,file.inject-error.0.errno=5";
     add(&mut boot, &["-drive", &format!("if=none,id=disk,format=raw,rerror=report,{file},{error}")]);
@@ -180,16 +189,7 @@ pub fn show(boot: &mut Boot) -> Result<()> {
     fs::create_dir_all(WORLDS)?;
     image::build(&disk, Flaw::None)?;
     add_disk(boot, &disk);
-    let http = free_port()?;
-    add(
-        boot,
-        &[
-            "-netdev",
-            &format!("user,id=n0,hostfwd=tcp:127.0.0.1:{http}-:80"),
-            "-device",
-            "ne2k_pci,netdev=n0",
-        ],
-    );
+    let http = add_network(boot)?;
     eprintln!("xtask: the guest's disk is {}; it serves http://127.0.0.1:{http}/", disk.display());
     Ok(())
 }

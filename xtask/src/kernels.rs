@@ -330,10 +330,7 @@ fn build(runs: &[&Run], toolchain: &SourceToolchain) -> Result<BTreeMap<Kernel, 
     let build = |kernel: Kernel| {
         println!("building {kernel}");
         let elf = kernel.build(toolchain)?;
-        disassembly::check(&elf)?;
-        if kernel.directory.ends_with("ports") && kernel.profile == Profile::Release {
-            disassembly::check_accesses(&elf)?;
-        }
+        disassembly::check(&elf, kernel.directory.ends_with("ports") && kernel.profile == Profile::Release)?;
         Ok((kernel, elf))
     };
     kernels.into_iter().map(build).collect()

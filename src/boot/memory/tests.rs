@@ -10,6 +10,7 @@ extern crate std;
 
 use super::super::loader::ModuleAt;
 use super::*;
+use crate::address::PhysAddr;
 use crate::layout::Role;
 use crate::memory_map::{Region, Usage};
 use proptest::prelude::*;

@@ -2,11 +2,12 @@
 
 use super::bar::{BARS, Bar};
 use super::rules::{self, COMMAND, COMMAND_BITS, FIRST_BAR, HEADER, IO_SPACE, MEMORY_SPACE};
-use super::{Function, Pci, each_function, harmless};
+use super::{Function, Pci, each_function};
 use crate::address::{PageRange, PhysAddr};
 use crate::io::devices::{Devices, frames_of};
 use crate::io::mmio::MmioRegion;
 use crate::machine::Machine;
+use crate::observer::observed;
 use crate::violation::Violation;
 
 /// The expansion ROM's dword, whose bit 0 makes it answer (PCI 3.0, 6.2.5.2).
@@ -42,10 +43,7 @@ impl<'s, M: Machine> Devices<'s, M> {
     /// message-signalled interrupts lies there; nobody has a frame of it. It is made to answer. Attacks E12, P2, P4,
     /// P8 to P10, P14.
     pub fn claim_bar(self, function: Function, index: u8) -> Result<MmioRegion<'s, M>, Violation> {
-        let identity = self.pci().identity(function);
-        if !harmless::is_harmless(identity) {
-            return self.sva.intrinsic(|| Err(Violation::MayHaveDma(function.number())));
-        }
+        observed(&self.sva.machine, self.pci().check_harmless(function))?;
         // SAFETY: it has no DMA engine.
         unsafe { self.vouch_for_bar(function, index) }
     }
@@ -107,11 +105,6 @@ impl<'s, M: Machine> Devices<'s, M> {
                 Ok(())
             })
         })
-    }
-
-    fn locked<R>(self, run: impl FnOnce() -> R) -> R {
-        let machine = &self.sva.machine;
-        machine.claims().configuration(machine, run)
     }
 
     /// Takes pages for where the register leads, and makes the function answer there. The caller has the configuration to

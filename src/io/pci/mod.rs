@@ -191,12 +191,15 @@ impl<'m, M: Machine> Pci<'m, M> {
     /// The function is [known to be harmless](HARMLESS); it is made to answer where its register says; nobody else
     /// has the ports, and no other function answers there. Attacks P2, P4, P10.
     pub fn claim_ports(self, function: Function, index: u8) -> Result<PortRange<'m, M>, Violation> {
-        let identity = self.identity(function);
-        if !harmless::is_harmless(identity) {
-            return observed(self.machine, Err(Violation::MayHaveDma(function.number())));
-        }
+        observed(self.machine, self.check_harmless(function))?;
         // SAFETY: it has no DMA engine.
         unsafe { self.vouch_for_ports(function, index) }
+    }
+
+    /// `function` is known to have no DMA engine.
+    fn check_harmless(self, function: Function) -> Result<(), Violation> {
+        let is_harmless = harmless::is_harmless(self.identity(function));
+        if is_harmless { Ok(()) } else { Err(Violation::MayHaveDma(function.number())) }
     }
 
     /// As [`claim_ports`](Self::claim_ports), whatever the function is.

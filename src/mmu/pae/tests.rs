@@ -14,7 +14,7 @@
 extern crate std;
 
 use super::*;
-use crate::mmu::two_level::tests::bits::{Bit, FRAMES, Form, check_decode, check_history};
+use crate::mmu::two_level::tests::bits::{Bit, FRAMES, Form, OF_DEVICE, check_decode, check_history};
 use std::vec::Vec;
 
 /// Intel SDM vol. 3, table 4-11, and what this library adds: see the other mode.
@@ -38,26 +38,8 @@ const LEAF: Form = Form {
     no_execute: Bit::Any,
 };
 
-/// The same for registers of a device: written and never cached.
-const DEVICE: Form = Form {
-    level: 1,
-    is_leaf: true,
-    low: [
-        Bit::One,  // P
-        Bit::One,  // R/W
-        Bit::Any,  // U/S
-        Bit::One,  // PWT
-        Bit::One,  // PCD
-        Bit::Any,  // A
-        Bit::Any,  // D
-        Bit::Zero, // PAT
-        Bit::Zero, // G
-        Bit::Zero, // ignored
-        Bit::Zero, // ignored
-        Bit::Zero, // ignored
-    ],
-    no_execute: Bit::Any,
-};
+/// The same for registers of a device.
+const DEVICE: Form = Form { low: OF_DEVICE, ..LEAF };
 
 /// Table 4-10: a PDE that links a table, which forbids nothing.
 const LINK: Form = Form {

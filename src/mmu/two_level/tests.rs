@@ -17,7 +17,7 @@ use std::vec;
 use std::vec::Vec;
 
 pub(crate) mod bits;
-use bits::{Bit, Form, check_decode, check_history};
+use bits::{Bit, Form, OF_DEVICE, check_decode, check_history};
 
 /// Intel SDM vol. 3, table 4-6, and what this library adds: no caching bits on RAM, no global page,
 /// nothing in the ignored bits.
@@ -41,26 +41,8 @@ const LEAF: Form = Form {
     no_execute: Bit::Zero,
 };
 
-/// The same for registers of a device: written and never cached.
-const DEVICE: Form = Form {
-    level: 1,
-    is_leaf: true,
-    low: [
-        Bit::One,  // P
-        Bit::One,  // R/W
-        Bit::Any,  // U/S
-        Bit::One,  // PWT
-        Bit::One,  // PCD
-        Bit::Any,  // A
-        Bit::Any,  // D
-        Bit::Zero, // PAT
-        Bit::Zero, // G
-        Bit::Zero, // ignored
-        Bit::Zero, // ignored
-        Bit::Zero, // ignored
-    ],
-    no_execute: Bit::Zero,
-};
+/// The same for registers of a device.
+const DEVICE: Form = Form { low: OF_DEVICE, ..LEAF };
 
 /// Table 4-5: a PDE that links a table. It takes no right away, so R/W is set.
 const LINK: Form = Form {

@@ -32,6 +32,22 @@ pub(crate) struct Form {
     pub(crate) no_execute: Bit,
 }
 
+/// The low bits of a leaf for registers of a device, in either mode: written, and never cached.
+pub(crate) const OF_DEVICE: [Bit; 12] = [
+    Bit::One,  // P
+    Bit::One,  // R/W
+    Bit::Any,  // U/S
+    Bit::One,  // PWT
+    Bit::One,  // PCD
+    Bit::Any,  // A
+    Bit::Any,  // D
+    Bit::Zero, // PAT
+    Bit::Zero, // G
+    Bit::Zero, // ignored
+    Bit::Zero, // ignored
+    Bit::Zero, // ignored
+];
+
 /// Frames to name: both ends, and some patterns.
 pub(crate) const FRAMES: [u32; 7] = [0, 1, 2, 0x5_5555, 0xa_aaaa, 0xf_fffe, 0xf_ffff];
 
