@@ -230,23 +230,15 @@ impl<M: Machine> Sva<M> {
     /// Drops what `old`, now gone, used of its frame: stamp first, then the count.
     #[inline(always)]
     fn drop_leaf(&self, old: Leaf) {
-        let Some(place) = self.frames.place(old.frame()) else {
-            return self.drop_device(old);
-        };
-        self.put_stamp(place);
-        if old.write() {
-            self.release(place, Uses::WRITE);
-        } else {
-            self.release_of_total(place, Uses::READ);
-        }
-    }
-
-    /// Drops a leaf whose frame is not in the frame table. A device that is lent to programs is so for ever, so nothing
-    /// counts its mappings.
-    #[cold]
-    #[inline(never)]
-    fn drop_device(&self, old: Leaf) {
-        if !old.is_device() {
+        if let Some(place) = self.frames.place(old.frame()) {
+            self.put_stamp(place);
+            if old.write() {
+                self.release(place, Uses::WRITE);
+            } else {
+                self.release_of_total(place, Uses::READ);
+            }
+        } else if !old.is_device() {
+            // A device that is lent to programs is so for ever, so nothing counts its mappings.
             self.machine.stop("a leaf names a frame that does not exist")
         }
     }

@@ -78,11 +78,10 @@ bitflags! {
 pub struct Leaf(u32);
 
 impl Leaf {
-    /// From the low word of an entry in RAM, and whether it allows execution.
+    /// From the low word of a leaf in RAM, and whether it allows execution.
     #[inline(always)]
     pub(crate) const fn from_low_word(word: u32, execute: bool) -> Self {
-        let execute = if execute { LeafFlags::EXECUTE.bits() } else { 0 };
-        Self(word & !LeafFlags::EXECUTE.bits() | execute)
+        Self(word | if execute { LeafFlags::EXECUTE.bits() } else { 0 })
     }
 
     const fn has(self, flags: LeafFlags) -> bool {
