@@ -3,6 +3,7 @@
 //! A refused call answers with its [`Violation`]; that is all a caller needs. Whoever wants to see the
 //! refusals of a whole kernel, to log them or to stop at the first, registers a function that is told of each.
 
+use crate::interrupt::quiet::Quiet;
 use crate::machine::{Cpu, Machine};
 use crate::sva::Sva;
 use crate::violation::{Progress, Violation};
@@ -82,9 +83,28 @@ impl<M: Machine> Sva<M> {
     #[inline(always)]
     pub(crate) fn intrinsic<T>(&self, body: impl FnOnce() -> Result<T, Violation>) -> Result<T, Violation> {
         let quiet = self.quiet();
-        let result = body();
+        self.answer(quiet, body())
+    }
+
+    /// The end of an intrinsic that kept interrupts off by `quiet` and came to `result`.
+    #[inline(always)]
+    pub(crate) fn answer<T>(&self, quiet: Quiet<'_, M>, result: Result<T, Violation>) -> Result<T, Violation> {
+        match result {
+            Ok(value) => {
+                drop(quiet);
+                Ok(value)
+            }
+            Err(violation) => Err(self.refuse(quiet, violation)),
+        }
+    }
+
+    /// The way out of an intrinsic that refuses: a way of its own, so that the other need not ask again what the answer is.
+    #[cold]
+    #[inline(never)]
+    fn refuse(&self, quiet: Quiet<'_, M>, violation: Violation) -> Violation {
         drop(quiet);
-        observed(&self.machine, result)
+        self.machine.observer().tell(&self.machine, violation);
+        violation
     }
 
     /// As [`intrinsic`](Self::intrinsic), of a batch.

@@ -11,11 +11,10 @@
 //! A swap stores what is in the registers, if the thread that is left used them since it was entered last.
 
 use super::processor::Processor;
-use super::threads::{FP_BYTES, Record};
+use super::threads::FP_BYTES;
 use crate::address::widen;
 use crate::machine::Machine;
 use crate::sva::Sva;
-use crate::violation::Violation;
 
 /// When the registers are loaded with a thread's state.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -64,41 +63,32 @@ impl FpState {
 
 impl<M: Machine> Sva<M> {
     /// The floating-point state of the running thread.
-    ///
-    /// # Errors
-    ///
-    /// [`NoSuchThread`](Violation::NoSuchThread) where the layout has no window for stacks.
     #[doc(alias = "sva_save_fp")]
-    pub fn save_fp(&self) -> Result<FpState, Violation> {
+    pub fn save_fp(&self) -> FpState {
         let mut state = FpState([0; BYTES]);
-        self.intrinsic(|| {
-            let thread = self.running()?;
-            self.put_fp_away(self.processor(), thread);
-            // SAFETY: the library's own memory, of so many bytes, and the thread is this CPU's.
-            unsafe { self.machine.copy_out(self.half.threads.fp_state(thread), &mut state.0) }
-            Ok(state)
-        })
+        let _quiet = self.quiet();
+        let processor = self.processor();
+        let thread = processor.current(&self.machine);
+        self.put_fp_away(processor);
+        // SAFETY: the library's own memory, of so many bytes, and the thread is this CPU's.
+        unsafe { self.machine.copy_out(self.half.threads.fp_state(thread), &mut state.0) }
+        state
     }
 
     /// Makes `state` the floating-point state of the running thread.
-    ///
-    /// # Errors
-    ///
-    /// As [`save_fp`](Self::save_fp).
     ///
     /// # Checks
     ///
     /// Whatever the bytes are, the CPU can load them: the reserved bits of MXCSR are cleared. Attack U8.
     #[doc(alias = "sva_load_fp")]
-    pub fn load_fp(&self, state: &FpState) -> Result<(), Violation> {
+    pub fn load_fp(&self, state: &FpState) {
         let state = state.loadable();
-        self.intrinsic(|| {
-            let thread = self.running()?;
-            self.processor().set_fp_live(&self.machine, false);
-            // SAFETY: as in `save_fp`.
-            unsafe { self.machine.copy_in(self.half.threads.fp_state(thread), &state.0) }
-            Ok(())
-        })
+        let _quiet = self.quiet();
+        let processor = self.processor();
+        processor.set_fp_live(&self.machine, false);
+        let at = self.half.threads.fp_state(processor.current(&self.machine));
+        // SAFETY: as in `save_fp`.
+        unsafe { self.machine.copy_in(at, &state.0) }
     }
 
     /// When this machine's CPUs load floating-point states from now on.
@@ -108,24 +98,37 @@ impl<M: Machine> Sva<M> {
 
     /// Stores what the registers hold of `thread`, which runs or is being left. Interrupts are off.
     #[inline(always)]
-    pub(super) fn put_fp_away(&self, processor: Processor, thread: Record) {
+    pub(super) fn put_fp_away(&self, processor: Processor) {
         if processor.is_fp_live(&self.machine) {
-            self.store_fp(processor, thread);
+            self.store_fp();
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn store_fp(&self, processor: Processor, thread: Record) {
+    fn store_fp(&self) {
+        let processor = self.processor();
+        let thread = processor.current(&self.machine);
         // SAFETY: the thread's own memory for it; the registers hold its state.
         unsafe { self.machine.store_fp(self.half.threads.fp_state(thread)) }
         processor.set_fp_live(&self.machine, false);
     }
 
-    /// Loads the state of `thread`, which runs. Interrupts are off.
+    /// Loads the running thread's state if the CPU can and has not. Interrupts are off.
     #[cold]
     #[inline(never)]
-    pub(super) fn fetch_fp(&self, processor: Processor, thread: Record) {
+    pub(super) fn fetch_fp_early(&self, processor: Processor) {
+        if !processor.is_fp_live(&self.machine) && self.machine.has_fp() {
+            self.fetch_fp();
+        }
+    }
+
+    /// Loads the running thread's state. Interrupts are off.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn fetch_fp(&self) {
+        let processor = self.processor();
+        let thread = processor.current(&self.machine);
         // SAFETY: the thread's own memory for it, which holds what the CPU can load: an initial state, what it
         // stored itself, or what `load_fp` made of a client's.
         unsafe { self.machine.load_fp(self.half.threads.fp_state(thread)) }

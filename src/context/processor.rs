@@ -30,8 +30,8 @@ const SELECTORS: u32 = 8;
 /// Whether the floating-point registers hold the running thread's state.
 const FP_LIVE: u32 = 12;
 
-/// Of no pair of selectors: FS of it is not in the GDT.
-const NO_SELECTORS: u32 = u32::MAX;
+/// FS and GS null, as every CPU begins.
+pub(super) const NULL_SELECTORS: u32 = 0;
 
 impl Processors {
     /// The records in the frame at `base`.
@@ -52,10 +52,10 @@ impl Processors {
 }
 
 impl Processor {
-    /// The CPU runs `thread`, and remembers nothing of what it may have run before.
+    /// The CPU runs `thread`, and has run no program.
     pub(crate) fn start(self, ram: &impl Memory, thread: Record) {
         self.set_current(ram, thread);
-        self.forget_selectors(ram);
+        self.set_selectors(ram, NULL_SELECTORS);
     }
 
     #[inline(always)]
@@ -105,12 +105,6 @@ impl Processor {
     #[inline(always)]
     pub(crate) fn set_selectors(self, ram: &impl Memory, selectors: u32) {
         self.write(ram, SELECTORS, selectors);
-    }
-
-    /// FS and GS have to be loaded again.
-    #[inline(always)]
-    pub(crate) fn forget_selectors(self, ram: &impl Memory) {
-        self.set_selectors(ram, NO_SELECTORS);
     }
 
     /// Whether the floating-point registers hold the running thread's state.

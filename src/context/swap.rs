@@ -45,7 +45,7 @@ impl<M: Machine> Sva<M> {
     fn leave_for(&self, next: Record) {
         let processor = self.processor();
         let old = processor.current(&self.machine);
-        self.put_fp_away(processor, old);
+        self.put_fp_away(processor);
         let root = self.machine.root();
         old.set_root(&self.machine, root);
         processor.set_current(&self.machine, next);
@@ -56,7 +56,7 @@ impl<M: Machine> Sva<M> {
         if old.has_tls(&self.machine) || next.has_tls(&self.machine) {
             self.install_tls_of(next);
         }
-        processor.forget_selectors(&self.machine);
+        self.drop_selectors(processor);
         // SAFETY: `next` was taken, so its stack is nobody else's, and its stack pointer is what `prepare` or an
         // earlier `switch` left there. `old` is this CPU's until it is published.
         unsafe { self.machine.switch(self, old.stack_pointer(), next.saved_stack_pointer(&self.machine)) }

@@ -2,7 +2,6 @@
 
 use super::name::{Name, StackId, ThreadId};
 use super::state::State;
-use super::threads::Record;
 use super::tls::Segments;
 use crate::address::Frame;
 use crate::frame::word::Uses;
@@ -116,15 +115,14 @@ impl<M: Machine> Sva<M> {
     pub(crate) fn prepare_idle_threads<F: Entry + Copy>(&self, entry: F) {
         let threads = self.half.threads;
         for cpu in (0..self.machine.cpus()).filter_map(Cpu::new) {
-            let Some((idle, top)) =
-                threads.record(cpu.number()).ok().and_then(|idle| Some((idle, self.top(idle)?)))
+            // SAFETY: the slot's own memory for it, and nobody uses the slot yet.
+            unsafe { self.machine.begin_fp(threads.fp_state(threads.boot_of(cpu))) }
+            let Some((idle, top)) = threads.idle_of(cpu).and_then(|idle| Some((idle, self.top(idle)?)))
             else {
                 continue;
             };
-            // SAFETY: the slot's own memory for it, and nobody uses the slot yet.
-            unsafe { self.machine.begin_fp(threads.fp_state(idle)) }
             // SAFETY: as before.
-            unsafe { self.machine.begin_fp(threads.fp_state(threads.boot_of(cpu))) }
+            unsafe { self.machine.begin_fp(threads.fp_state(idle)) }
             // SAFETY: the top page of its stack, on which no thread is yet.
             let stack_pointer = unsafe { self.machine.prepare(top, entry) };
             idle.set_stack_pointer(&self.machine, stack_pointer);
@@ -133,25 +131,10 @@ impl<M: Machine> Sva<M> {
 
     /// The thread that runs on this CPU. Its name is refused as long as it runs; when it was left, whoever has
     /// the name can swap to it, unless it is the CPU's idle thread.
-    ///
-    /// # Errors
-    ///
-    /// [`NoSuchThread`](Violation::NoSuchThread) where the layout has no window for stacks.
-    pub fn current_thread(&self) -> Result<ThreadId, Violation> {
-        self.intrinsic(|| {
-            let record = self.running()?;
-            let number = self.half.threads.number(record);
-            Ok(ThreadId(Name::new(number, record.word(&self.machine))))
-        })
-    }
-
-    /// The record of the running thread. Interrupts are off.
-    #[inline(always)]
-    pub(super) fn running(&self) -> Result<Record, Violation> {
-        if cfg!(not(sva_os_unchecked)) && self.half.threads.count() == 0 {
-            return Err(Violation::NoSuchThread(0));
-        }
-        Ok(self.processor().current(&self.machine))
+    pub fn current_thread(&self) -> ThreadId {
+        let _quiet = self.quiet();
+        let record = self.processor().current(&self.machine);
+        ThreadId(Name::new(self.half.threads.number(record), record.word(&self.machine)))
     }
 }
 

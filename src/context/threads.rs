@@ -1,7 +1,8 @@
 //! The thread table in RAM, and the moves on its words.
 //!
 //! Its first slots are the CPUs' idle threads, then come those that stacks are declared in: each has its
-//! share of the window for stacks. Behind them, without a share, the flows that the CPUs booted with.
+//! share of the window for stacks, and without a window there is none. Behind them, without a share, the flows that
+//! the CPUs booted with.
 //!
 //! * **take** makes a thread that can be resumed a running one, or refuses;
 //! * **change** makes a slot busy, so that only its taker reads and writes the rest of the record;
@@ -80,12 +81,10 @@ impl Threads {
 
     /// How many frames the table takes for a `window` and so many CPUs, and the stacks of idle threads.
     pub(crate) const fn frames_needed(window: PageRange, cpus: u32) -> (u32, u32) {
-        if window.is_empty() {
-            return (0, 0);
-        }
         let records = Self::records_needed(window, cpus);
         let bytes = records.saturating_mul(RECORD_BYTES.saturating_add(FP_BYTES));
-        (bytes.div_ceil(FRAME_BYTES), cpus.saturating_mul(IDLE_PAGES))
+        let idle = if window.is_empty() { 0 } else { cpus.saturating_mul(IDLE_PAGES) };
+        (bytes.div_ceil(FRAME_BYTES), idle)
     }
 
     /// The table in `frames`, with the stacks of the idle threads in `idle`; both as
@@ -101,9 +100,6 @@ impl Threads {
         window: PageRange,
         cpus: u32,
     ) -> Self {
-        if window.is_empty() {
-            return Self::NONE;
-        }
         let states = frames.first().start();
         let records = Self::records_needed(window, cpus);
         Self {
@@ -119,15 +115,13 @@ impl Threads {
     /// Fills the zeroed table: idle threads that wait on their stacks, vacant slots, and for each CPU the flow
     /// that it booted with, running, `root` loaded.
     pub(crate) fn start(self, ram: &impl Memory, root: Frame) {
-        if self.window.is_empty() {
-            return;
-        }
         let first = Word::from_bits(0);
         for cpu in (0..self.cpus).filter_map(Cpu::new) {
-            let idle = self.record_at(cpu.number());
-            idle.set_word(ram, first.to(State::Waiting));
-            idle.set_root(ram, root);
-            idle.set_frames(ram, self.idle_frames(cpu));
+            if let Some(idle) = self.idle_of(cpu) {
+                idle.set_word(ram, first.to(State::Waiting));
+                idle.set_root(ram, root);
+                idle.set_frames(ram, self.idle_frames(cpu));
+            }
             let boot = self.boot_of(cpu);
             boot.set_word(ram, first.to(State::Running));
             boot.set_root(ram, root);
@@ -180,6 +174,11 @@ impl Threads {
     /// All records with their numbers.
     pub(crate) fn all(self) -> impl Iterator<Item = (u32, Record)> {
         (0..self.count()).map(move |number| (number, self.record_at(number)))
+    }
+
+    /// The idle thread of `cpu`; `None` where there is no window, and so no stack for it.
+    pub(crate) fn idle_of(self, cpu: Cpu) -> Option<Record> {
+        (cpu.number() < self.slots()).then(|| self.record_at(cpu.number()))
     }
 
     /// The flow that `cpu` booted with.
@@ -245,7 +244,7 @@ impl Threads {
     /// Makes the idle thread of `cpu`, this CPU, the running one; `None` if it is that already, or was
     /// abandoned.
     pub(crate) fn take_idle(self, ram: &impl Memory, cpu: Cpu) -> Option<Record> {
-        let idle = self.record(cpu.number()).ok()?;
+        let idle = self.idle_of(cpu)?;
         let word = idle.word(ram);
         (word.state() == State::Waiting).then(|| idle.set_word(ram, word.to(State::Idle)))?;
         Some(idle)

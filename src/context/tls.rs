@@ -40,15 +40,15 @@ impl<M: Machine> Sva<M> {
     ///
     /// # Errors
     ///
-    /// [`NoSuchTlsSlot`](Violation::NoSuchTlsSlot) from [`TLS_SLOTS`](super::TLS_SLOTS) on;
-    /// [`NoSuchThread`](Violation::NoSuchThread) where the layout has no window for stacks.
+    /// [`NoSuchTlsSlot`](Violation::NoSuchTlsSlot) from [`TLS_SLOTS`](super::TLS_SLOTS) on.
     ///
     /// # Checks
     ///
     /// The slot; whatever the segment is, its descriptor is writable data of ring 3 (invariant 15). Attack U9.
     pub fn set_tls(&self, slot: u32, segment: Option<TlsSegment>) -> Result<u16, Violation> {
         self.intrinsic(|| {
-            let thread = self.running()?;
+            let processor = self.processor();
+            let thread = processor.current(&self.machine);
             let mut segments = thread.tls(&self.machine);
             let Some(descriptor) = segments.get_mut(widen(slot)) else {
                 return Err(Violation::NoSuchTlsSlot(slot));
@@ -57,7 +57,7 @@ impl<M: Machine> Sva<M> {
             thread.set_tls(&self.machine, segments);
             self.install_tls(segments);
             // FS and GS may still hold what the slot was.
-            self.processor().forget_selectors(&self.machine);
+            self.drop_selectors(processor);
             Ok(Selector::tls(slot).bits())
         })
     }

@@ -4,8 +4,7 @@
 //! there is nothing to forge: the kernel may write into a [`UserContext`] what it likes, and copy and keep it;
 //! whatever it holds, ring 3 is what it is entered with.
 
-use super::processor::Processor;
-use super::threads::Record;
+use super::processor::{NULL_SELECTORS, Processor};
 use crate::address::{Frame, VirtAddr};
 use crate::context::FpPolicy;
 use crate::interrupt::descriptor::{Descriptor, Selector, user_selector_slot, widened};
@@ -72,13 +71,12 @@ impl UserContext {
         u32::from(self.fs) | u32::from(self.gs) << 16
     }
 
-    /// Takes away what a program may not have. `segments` are its thread's.
+    /// The EFLAGS that ring 3 is entered with.
     #[inline(always)]
-    fn sanitise(&mut self) {
-        if cfg!(sva_os_unchecked) {
-            return;
+    const fn entry_flags(&self) -> u32 {
+        if cfg!(sva_os_unchecked) { self.flags } else {
+            (self.flags | INTERRUPT | ALWAYS_SET) & (Self::FLAGS | INTERRUPT | ALWAYS_SET)
         }
-        self.flags = self.flags & Self::FLAGS | INTERRUPT | ALWAYS_SET;
     }
 
     /// Whether DS and ES are those that nearly every program has.
@@ -149,9 +147,8 @@ impl<M: Machine> Sva<M> {
     ///
     /// # Errors
     ///
-    /// [`InHandler`](Violation::InHandler), [`PerCpuBorrowed`](Violation::PerCpuBorrowed),
-    /// [`NoSuchThread`](Violation::NoSuchThread) where the layout has no window for stacks; of the root,
-    /// as [`load_root`](Self::load_root).
+    /// [`InHandler`](Violation::InHandler), [`PerCpuBorrowed`](Violation::PerCpuBorrowed); of the root, as
+    /// [`load_root`](Self::load_root).
     ///
     /// # Checks
     ///
@@ -163,64 +160,95 @@ impl<M: Machine> Sva<M> {
     pub fn run(&self, root: Frame, context: &mut UserContext) -> Result<Exit, Violation> {
         self.intrinsic(|| {
             check_outside_handlers(&self.machine)?;
-            let thread = self.running()?;
             if root != self.machine.root() {
-                self.change_root(root)?;
+                self.go_to(root)?;
             }
             let processor = self.processor();
             let trap = loop {
-                let trap = self.enter(processor, thread, context);
+                let trap = self.enter(processor, context);
                 if trap.vector != u32::from(Exception::DeviceNotAvailable.vector()) || !self.machine.has_fp()
                 {
                     break trap;
                 }
-                self.fetch_fp(processor, thread);
+                self.fetch_fp();
             };
             Ok(self.left(trap, context))
         })
     }
 
+    /// Loads `root`. Out of the way: a thread that was swapped to has its program's root already.
+    #[cold]
+    #[inline(never)]
+    fn go_to(&self, root: Frame) -> Result<(), Violation> {
+        self.change_root(root)
+    }
+
     /// Enters ring 3, and comes back by a trap.
     #[inline(always)]
-    fn enter(&self, processor: Processor, thread: Record, context: &mut UserContext) -> UserTrap {
-        context.sanitise();
+    fn enter(&self, processor: Processor, context: &mut UserContext) -> UserTrap {
         if !(context.has_usual_data_selectors()
             && processor.has_selectors(&self.machine, context.thread_selectors()))
         {
-            self.load_selectors(processor, thread, context);
+            self.load_selectors(context);
         }
-        let mut fp = processor.is_fp_live(&self.machine);
-        if !fp && self.machine.handlers().fp_policy() == FpPolicy::Eager && self.machine.has_fp() {
-            self.fetch_fp(processor, thread);
-            fp = true;
-        }
-        if fp {
-            self.machine.open_fp();
+        if self.machine.handlers().fp_policy() == FpPolicy::Eager {
+            self.fetch_fp_early(processor);
         }
         let selectors = context.thread_selectors();
-        // SAFETY: the context was sanitised, interrupts are off, and the running thread has a stack.
-        let trap = unsafe { self.machine.enter_user(context) };
-        if fp {
+        let trap = if processor.is_fp_live(&self.machine) {
+            self.machine.open_fp();
+            let trap = self.enter_sanitised(context);
             self.machine.close_fp();
-        }
+            trap
+        } else {
+            self.enter_sanitised(context)
+        };
         // What a program loaded itself is looked at when it is entered next.
         if context.thread_selectors() != selectors {
-            processor.forget_selectors(&self.machine);
+            self.unload_selectors();
         }
         trap
+    }
+
+    /// Enters ring 3 with the selectors of `context`, which were sanitised, and with what of its flags is a program's.
+    #[inline(always)]
+    fn enter_sanitised(&self, context: &mut UserContext) -> UserTrap {
+        let flags = context.entry_flags();
+        // SAFETY: the flags are as these must be, and the caller sanitised the selectors and loaded FS and GS;
+        // interrupts are off.
+        unsafe { self.machine.enter_user(context, flags) }
     }
 
     /// Sanitises the selectors of `context`, and loads FS and GS.
     #[cold]
     #[inline(never)]
-    fn load_selectors(&self, processor: Processor, thread: Record, context: &mut UserContext) {
+    fn load_selectors(&self, context: &mut UserContext) {
+        let processor = self.processor();
         if cfg!(not(sva_os_unchecked)) {
-            context.sanitise_selectors(&thread.tls(&self.machine));
+            context.sanitise_selectors(&processor.current(&self.machine).tls(&self.machine));
         }
         // SAFETY: null, the flat data segment of ring 3, or a TLS segment of this thread, which are this CPU's
         // since it runs the thread.
         unsafe { self.machine.load_thread_selectors(context.fs, context.gs) }
         processor.set_selectors(&self.machine, context.thread_selectors());
+    }
+
+    /// Makes FS and GS null if they are not, so that neither stands for a segment that the thread to run does not have.
+    #[inline(always)]
+    pub(super) fn drop_selectors(&self, processor: Processor) {
+        if !processor.has_selectors(&self.machine, NULL_SELECTORS) {
+            self.unload_selectors();
+        }
+    }
+
+    /// Makes FS and GS null.
+    #[cold]
+    #[inline(never)]
+    fn unload_selectors(&self) {
+        let null = Selector::NULL.bits();
+        // SAFETY: null.
+        unsafe { self.machine.load_thread_selectors(null, null) }
+        self.processor().set_selectors(&self.machine, NULL_SELECTORS);
     }
 
     /// What came of a program's turn. Interrupts are off.

@@ -198,8 +198,9 @@ impl Case {
             (0..MACHINE).filter(|number| self.is_ram(*number) && self.reaches(*number)).max().unwrap() + 1;
         assert!(world.frame_count() >= end, "all RAM that is reached has an entry");
         let own: Vec<u32> = (0..MACHINE).filter(|number| self.is_owned(&world, *number)).collect();
-        let needed = 1 + 1 + 1 + world.kernel_tables().count();
-        assert_eq!(own.len() as u32, needed, "one frame of table, a clock, a root, kernel tables");
+        let tables = world.kernel_tables().count();
+        let needed = 1 + 1 + 1 + tables + 1;
+        assert_eq!(own.len() as u32, needed, "one frame of table, a clock, a root, kernel tables, the CPUs' flows");
         let first = own[0];
         assert_eq!(own, (first..first + needed).collect::<Vec<_>>(), "in one run");
         let higher =
@@ -212,6 +213,7 @@ impl Case {
                 None if own.contains(&number) => match number - first {
                     0 | 1 => FrameWord::sealed(Kind::Monitor),
                     2 => FrameWord::sealed(Kind::Root),
+                    place if place == needed - 1 => FrameWord::sealed(Kind::Monitor),
                     _ => FrameWord::sealed(Kind::KernelTable),
                 },
                 None if self.is_spare(number) => FrameWord::unused(Kind::Free),

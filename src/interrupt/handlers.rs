@@ -171,6 +171,7 @@ impl Handlers {
     }
 
     /// When floating-point states are loaded.
+    #[inline(always)]
     pub(crate) fn fp_policy(&self) -> FpPolicy {
         if self.eager_fp.load(Ordering::Relaxed) { FpPolicy::Eager } else { FpPolicy::Lazy }
     }

@@ -173,7 +173,7 @@ attacks! {
             let rest = (0..RAM).map(frame).filter(|frame| !named(frame));
             let own = |kind| matches!(kind, Kind::Monitor | Kind::Root | Kind::KernelTable);
             let (own, free): (Vec<_>, Vec<_>) = rest.partition(|frame| own(sva.kind(*frame)));
-            assert_eq!(own.len() as u32, 2 + 1 + sva.kernel_tables().count());
+            assert_eq!(own.len() as u32, 3 + 1 + sva.kernel_tables().count());
             assert!(free.iter().all(|frame| sva.kind(*frame) == Kind::Free));
         }
     }

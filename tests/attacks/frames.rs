@@ -177,10 +177,10 @@ attacks! {
         }
     }
 
-    fn attack_f08_the_frame_table_and_the_clock_are_refused<P>() {
+    fn attack_f08_the_frame_table_the_clock_and_the_records_are_refused<P>() {
         let stage = Stage::<P>::new(Live::Here);
         let own = (0..RAM).map(frame).filter(|frame| stage.sva.kind(*frame) == Kind::Monitor);
-        assert_eq!(own.map(|frame| refuse_all(&stage, frame, to_a_sealed_frame)).count(), 2);
+        assert_eq!(own.map(|frame| refuse_all(&stage, frame, to_a_sealed_frame)).count(), 3);
     }
 
     fn attack_f08_the_kernel_tables_are_refused<P>() {

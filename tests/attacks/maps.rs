@@ -121,8 +121,8 @@ attacks! {
 
     /// The tables need a few contiguous frames: with one less than that there is no room.
     fn attack_b02_too_little_ram_is_refused<P>() {
-        // The frame table, the clock, the root, and one table for each level below it.
-        let needed = 3 + u32::from(P::LEVELS) - 1;
+        // The frame table, the clock, the root, the records of flows, and one table for each level below the root.
+        let needed = 4 + u32::from(P::LEVELS) - 1;
         for spare in 0..needed {
             refused::<P>(Violation::NoRoom(needed), |plan| plan.map = vec![available(0, 12 + spare)]);
         }

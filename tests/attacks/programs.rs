@@ -237,7 +237,7 @@ attacks! {
             stage.sva.set_fp_policy(policy);
             for fill in [0, 0x55, 0xaa, 0xff] {
                 let bytes = [fill; 512];
-                stage.sva.load_fp(&FpState::new(bytes)).unwrap();
+                stage.sva.load_fp(&FpState::new(bytes));
                 let seen = registers(&stage);
                 assert_eq!(u32::from_le_bytes([seen[24], seen[25], seen[26], seen[27]]) & 0xffff_0000, 0);
                 assert!(seen[28..] == bytes[28..] && seen[..24] == bytes[..24]);
@@ -249,7 +249,7 @@ attacks! {
     fn attack_u09_a_tls_slot_that_was_emptied<P>(live: Live) {
         let stage = Stage::<P>::with_threads(live);
         let sva = &stage.sva;
-        let boots = [0, 1].map(|number| stage.on(cpu(number), || sva.current_thread().unwrap()));
+        let boots = [0, 1].map(|number| stage.on(cpu(number), || sva.current_thread()));
         let stack = sva.declare_stack(&[stage.spare(0)]).unwrap();
         let thread = sva.new_thread(stack, Some(stage.root), || None).unwrap();
         sva.swap(thread).unwrap();

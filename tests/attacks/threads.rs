@@ -27,7 +27,7 @@ impl<P: PagingMode> Threads<P> {
     pub(crate) fn new(live: Live) -> Self {
         let stage = Stage::<P>::with_threads(Live::Nowhere);
         let frames = [stage.spare(0), stage.spare(1)];
-        let boots = [0, 1, 2].map(|number| stage.on(cpu(number), || stage.sva.current_thread()).unwrap());
+        let boots = [0, 1, 2].map(|number| stage.on(cpu(number), || stage.sva.current_thread()));
         let stack = stage.sva.declare_stack(&frames).unwrap();
         let victim = stage.sva.new_thread(stack, Some(stage.root), || None).unwrap();
         let runner = cpu(if live == Live::Here { 0 } else { 1 });
@@ -169,7 +169,7 @@ attacks! {
             for (number, answer) in (0..).zip(answers) {
                 let current = threads.stage.on(cpu(number), || threads.stage.sva.current_thread());
                 let expected = if answer.is_ok() { threads.victim } else { threads.boots[number as usize] };
-                assert_eq!(current, Ok(expected));
+                assert_eq!(current, expected);
             }
             threads.stage.sound();
         });
@@ -190,7 +190,7 @@ attacks! {
         // An idle thread, which waits, is nobody's to resume.
         threads.stage.on(cpu(2), || {
             threads.stage.sva.end_thread(None);
-            let idle = threads.stage.sva.current_thread().unwrap();
+            let idle = threads.stage.sva.current_thread();
             threads.refused(|sva| sva.swap(idle), Violation::ThreadRunning(idle.number()));
             let other = threads.other(2);
             threads.stage.sva.swap(other).unwrap();
@@ -289,8 +289,8 @@ attacks! {
         let orders = explore(1, make, |world| world.0.stage.sva.machine(), &[&leave, &resume], |world| {
             let (threads, fresh) = world;
             let sva = &threads.stage.sva;
-            assert_eq!(threads.stage.on(cpu(1), || sva.current_thread()), Ok(threads.boots[0]));
-            assert_eq!(sva.current_thread().map(ThreadId::number), Ok(0), "the idle thread");
+            assert_eq!(threads.stage.on(cpu(1), || sva.current_thread()), threads.boots[0]);
+            assert_eq!(sva.current_thread().number(), 0, "the idle thread");
             sva.release_stack(fresh.stack()).unwrap();
             threads.stage.sound();
         });
@@ -333,7 +333,7 @@ attacks! {
         calls.register_line(Line::TIMER, &|_| {}).unwrap();
         calls.set_preempt(Box::leak(Box::new(hooked)));
         assert!(threads.stage.sva.machine().raise(cpu(0), Trap::new(Vector::of_line(Line::TIMER))));
-        assert_eq!(threads.stage.sva.current_thread(), Ok(other));
+        assert_eq!(threads.stage.sva.current_thread(), other);
         threads.stage.sound();
     }
 

@@ -178,6 +178,7 @@ impl World {
             ((world.frame_table().number(), 2), Kind::Monitor),
             ((world.sealed_root().number(), 1), Kind::Root),
             ((world.first_kernel_table().number(), world.kernel_table_count()), Kind::KernelTable),
+            ((world.first_kernel_table().number() + world.kernel_table_count(), 1), Kind::Monitor),
         ];
         for (part, kind) in parts {
             for frame in world::frames(part).iter() {
@@ -191,9 +192,9 @@ impl World {
         world
     }
 
-    /// The library's memory is the end of RAM: frame table, clock, sealed root, kernel tables.
+    /// The library's memory is the end of RAM: frame table, clock, sealed root, kernel tables, records of flows.
     pub(crate) fn frame_table(&self) -> Frame {
-        world::frame(self.start.frames - 3 - self.kernel_table_count())
+        world::frame(self.start.frames - 3 - self.kernel_table_count() - 1)
     }
 
     pub(crate) fn clock(&self) -> Frame {

@@ -67,7 +67,7 @@ impl<P: PagingMode> Stage<P> {
 
     /// The flow that a CPU booted with, before it runs anything else.
     fn boot(&self, of: u32) -> ThreadId {
-        self.world.machine().as_cpu(cpu(of), || self.world.current_thread()).expect("there are threads")
+        self.world.machine().as_cpu(cpu(of), || self.world.current_thread())
     }
 
     fn contest(self, name: &str, preemptions: usize, cpus: &[&[Call]]) -> u64 {

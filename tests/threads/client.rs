@@ -177,7 +177,7 @@ impl<P: PagingMode> Client<P> {
             Op::Abandon(next) => Ok(self.end(|| sva.abandon_thread(next.map(|next| self.thread(next))))),
             Op::PlayEntry => Ok(self.end(|| sva.play_entry())),
             Op::CurrentThread => {
-                let thread = sva.current_thread()?;
+                let thread = sva.current_thread();
                 let is_known = self.threads.borrow().contains(&thread);
                 Ok(if is_known { Answer::Thread(name(&thread)) } else { self.learn(thread) })
             }
@@ -189,8 +189,11 @@ impl<P: PagingMode> Client<P> {
                 sva.retype(frame(*number), kind).map(|()| Answer::Done)
             }
             Op::SetTls(slot, segment) => sva.set_tls(*slot, *segment).map(Answer::Selector),
-            Op::SaveFp => sva.save_fp().map(|state| Answer::Fp(state.bytes().to_vec())),
-            Op::LoadFp(tag) => sva.load_fp(&FpState::new(pattern(*tag))).map(|()| Answer::Done),
+            Op::SaveFp => Ok(Answer::Fp(sva.save_fp().bytes().to_vec())),
+            Op::LoadFp(tag) => {
+                sva.load_fp(&FpState::new(pattern(*tag)));
+                Ok(Answer::Done)
+            }
             Op::SetFpPolicy(policy) => {
                 sva.set_fp_policy(*policy);
                 Ok(Answer::Done)

@@ -11,7 +11,6 @@ use sva_os::Violation;
 /// Not in the list:
 /// * `FrameBusy`: only another CPU inside an intrinsic makes a frame busy.
 /// * `TooManyMappings` of a root: there are fewer CPUs and slots than can be counted.
-/// * `NoSuchThread` where the layout has no window for stacks: see the attacks.
 /// * `RootNotEmpty`: nothing is linked here.
 pub(crate) const REACHABLE: &[(&str, &[&str])] = &[
     ("declare_stack", &["NoSuchStackSize", "NoStackSlot", "NoSuchFrame", "NotFree"]),

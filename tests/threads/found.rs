@@ -70,7 +70,7 @@ fn a_root_of_the_idle_thread_is_counted() {
     let sva = world();
     let (root, stack) = (frame(FREE), sva.declare_stack(&[frame(FREE + 1)]).unwrap());
     sva.declare_root(root).unwrap();
-    let boot = sva.current_thread().unwrap();
+    let boot = sva.current_thread();
     let first = sva.new_thread(stack, None, || None).unwrap();
     sva.swap(first).unwrap();
     sva.play_entry();

@@ -165,8 +165,7 @@ impl<P: PagingMode> Run<P> {
             }
             let name = Name { number: wanted.current, generation: slot.generation };
             let runs = machine.as_cpu(cpu(number), || sva.current_thread());
-            let runs = runs.map(|thread| format!("{thread:?}"));
-            if runs != Ok(format!("ThreadId({}, {})", name.number, name.generation)) {
+            if format!("{runs:?}") != format!("ThreadId({}, {})", name.number, name.generation) {
                 return wrong(&format!("runs {runs:?}, not {name:?}"));
             }
             if !(0..3).all(|place| machine.tls_descriptor(cpu(number), place) == slot.tls[place]) {

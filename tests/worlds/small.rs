@@ -67,8 +67,8 @@ pub(crate) fn small_world_of_threads<P: PagingMode>(cpus: u32, stage: u32) -> Wo
 }
 
 fn take_over<P: PagingMode>(cpus: u32, stage: u32, slots: u32) -> World<P> {
-    let (records, idle) = if slots == 0 { (0, 0) } else { (slots + cpus, 4 * cpus) };
-    let own = 3 + kernel_tables::<P>() + (records * (512 + 128)).div_ceil(4096) + idle;
+    let idle = if slots == 0 { 0 } else { 4 * cpus };
+    let own = 3 + kernel_tables::<P>() + ((slots + cpus) * (512 + 128)).div_ceil(4096) + idle;
     let frames = STAGE + stage + own;
     let ram = [Region { start: 0, length: u64::from(frames) << 12, usage: Usage::Available }];
     let range = |first, count| FrameRange::new(frame(first), count).expect("frames below 4 GiB");

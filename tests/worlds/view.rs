@@ -158,7 +158,8 @@ pub(crate) struct Thread {
 /// Slots in the window for stacks; none where there are no threads.
 fn slots<P: PagingMode>(world: &World<P>) -> u32 {
     let threads = world.sealed_root().number() + 1 + kernel_tables::<P>();
-    if world.machine().frames() == threads { 0 } else { world.machine().cpus() + SPARE_SLOTS }
+    // The CPUs' own flows take one frame.
+    if world.machine().frames() == threads + 1 { 0 } else { world.machine().cpus() + SPARE_SLOTS }
 }
 
 /// The records of all slots, then of the flows that the CPUs booted with.
@@ -178,8 +179,7 @@ pub(crate) fn threads<P: PagingMode>(world: &World<P>) -> Vec<Thread> {
 }
 
 fn record_count<P: PagingMode>(world: &World<P>) -> u32 {
-    let slots = slots(world);
-    if slots == 0 { 0 } else { slots + world.machine().cpus() }
+    slots(world) + world.machine().cpus()
 }
 
 /// They lie behind floating-point states of 512 bytes each.

@@ -88,7 +88,7 @@ fn start(boot: &'static Boot<Mode>, sva: &'static Kernel) -> core::result::Resul
     console::init(sva).map_err(|_| "no serial port")?;
     pool::init(sva).map_err(|_| "too little memory")?;
     schedule::init();
-    let thread = sva.current_thread().map_err(|_| "no threads")?;
+    let thread = sva.current_thread();
     schedule::add(thread);
     BOOT.store(thread.number(), Ordering::Relaxed);
     set_waker(schedule::wake);

@@ -10,14 +10,14 @@
 
 use super::*;
 use crate::address::VirtAddr;
-use crate::context::fixture::{FREE, in_both_modes, nothing, on, refused, sound, thread, threads};
+use crate::context::fixture::{FREE, in_both_modes, nothing, on, sound, thread, threads};
 use crate::context::{Exit, ThreadId, UserContext};
 use crate::init::tests::world::{World, cpu, world};
 use crate::interrupt::{Exception, Vector};
 use crate::machine::Cpu;
 use crate::machine::emulated::Trap;
 use crate::mmu::PagingMode;
-use crate::violation::Violation;
+use std::boxed::Box;
 use std::sync::{Arc, Mutex};
 
 /// Left over from the firmware.
@@ -96,7 +96,7 @@ in_both_modes! {
         for policies in [[FpPolicy::Lazy; 2], [FpPolicy::Eager; 2], POLICIES, [FpPolicy::Eager, FpPolicy::Lazy]] {
             let sva = threads::<P>();
             sva.set_fp_policy(policies[0]);
-            let boots = [0, 1].map(|number| on(sva, number, || sva.current_thread().unwrap()));
+            let boots = [0, 1].map(|number| on(sva, number, || sva.current_thread()));
             let ids = [0, 1, 2].map(|n| thread(sva, FREE + n));
             for (n, id) in (1..).zip(ids) {
                 sva.swap(id).unwrap();
@@ -152,7 +152,7 @@ in_both_modes! {
     /// With the lazy policy the first use after a swap is #NM, and no other; with the eager one none is.
     fn when_they_are_loaded<P>() {
         let sva = threads::<P>();
-        let boot = sva.current_thread().unwrap();
+        let boot = sva.current_thread();
         let id = thread(sva, FREE);
         let uses = move || program(sva, move |cpu| sva.machine().fp_registers(cpu).map(drop));
         assert_eq!([uses(), uses(), nothing_of_it(sva), uses()], [1, 0, 0, 0]);
@@ -176,13 +176,13 @@ in_both_modes! {
             let id = thread(sva, FREE);
             for number in [0, 1] {
                 on(sva, number, || {
-                    assert_eq!(*sva.save_fp().unwrap().bytes(), beginning());
+                    assert_eq!(*sva.save_fp().bytes(), beginning());
                     nothing_of_it(sva);
-                    assert_eq!(*sva.save_fp().unwrap().bytes(), beginning());
+                    assert_eq!(*sva.save_fp().bytes(), beginning());
                     assert_eq!(read(sva), beginning());
-                    let boot = sva.current_thread().unwrap();
+                    let boot = sva.current_thread();
                     sva.swap(id).unwrap();
-                    assert!(!sva.save_fp().unwrap().bytes().contains(&POWER_ON));
+                    assert!(!sva.save_fp().bytes().contains(&POWER_ON));
                     assert_eq!(read(sva), beginning());
                     sva.swap(boot).unwrap();
                 });
@@ -200,8 +200,8 @@ in_both_modes! {
             assert!(!sva.machine().set_fp_registers(cpu(0), pattern(2)));
             read(sva);
             assert_eq!(sva.machine().fp_registers(cpu(0)), None);
-            assert_eq!(*sva.save_fp().unwrap().bytes(), pattern(1));
-            sva.load_fp(&FpState::new(pattern(3))).unwrap();
+            assert_eq!(*sva.save_fp().bytes(), pattern(1));
+            sva.load_fp(&FpState::new(pattern(3)));
             assert_eq!(sva.machine().fp_registers(cpu(0)), None);
         }
     }
@@ -214,21 +214,21 @@ in_both_modes! {
             let id = thread(sva, FREE);
             sva.swap(id).unwrap();
             write(sva, pattern(1));
-            let saved = sva.save_fp().unwrap();
+            let saved = sva.save_fp();
             assert_eq!(*saved.bytes(), pattern(1));
-            assert_eq!(sva.save_fp(), Ok(saved));
+            assert_eq!(sva.save_fp(), saved);
             assert_eq!(read(sva), pattern(1));
             // With and without the registers in use.
             for n in [2, 3] {
-                sva.load_fp(&FpState::new(pattern(n))).unwrap();
-                assert_eq!(*sva.save_fp().unwrap().bytes(), pattern(n));
+                sva.load_fp(&FpState::new(pattern(n)));
+                assert_eq!(*sva.save_fp().bytes(), pattern(n));
                 assert_eq!(read(sva), pattern(n));
             }
-            sva.load_fp(&saved).unwrap();
+            sva.load_fp(&saved);
             assert_eq!(read(sva), pattern(1));
             // It is the thread's.
             sva.end_thread(None);
-            assert_eq!(*sva.save_fp().unwrap().bytes(), beginning());
+            assert_eq!(*sva.save_fp().bytes(), beginning());
         }
     }
 
@@ -242,10 +242,10 @@ in_both_modes! {
                 bytes[24..28].copy_from_slice(&mxcsr.to_le_bytes());
                 let state = FpState::new(bytes);
                 assert_eq!(*state.bytes(), bytes);
-                sva.load_fp(&state).unwrap();
+                sva.load_fp(&state);
                 // DAZ is one of those, where a CPU lacks it.
                 bytes[24..28].copy_from_slice(&(mxcsr & 0xffbf).to_le_bytes());
-                assert_eq!(*sva.save_fp().unwrap().bytes(), bytes, "{mxcsr:#x}");
+                assert_eq!(*sva.save_fp().bytes(), bytes, "{mxcsr:#x}");
                 assert_eq!(read(sva), bytes);
             }
         }
@@ -256,7 +256,7 @@ in_both_modes! {
         for policy in POLICIES {
             let sva = threads::<P>();
             sva.set_fp_policy(policy);
-            let boot = sva.current_thread().unwrap();
+            let boot = sva.current_thread();
             let old = thread(sva, FREE);
             sva.swap(old).unwrap();
             write(sva, pattern(7));
@@ -271,9 +271,22 @@ in_both_modes! {
         }
     }
 
-    fn without_threads_there_is_no_state<P>() {
-        let sva = world::<P>(1);
-        refused(&sva, || sva.save_fp(), Violation::NoSuchThread(0));
-        refused(&sva, || sva.load_fp(&FpState::new([0; 512])), Violation::NoSuchThread(0));
+    /// Without a window for stacks there is one flow for each CPU, and it has a state as any thread.
+    fn a_flow_has_a_state_without_a_window_for_stacks<P>() {
+        let sva: &'static World<P> = Box::leak(Box::new(world::<P>(2)));
+        for number in [0, 1] {
+            on(sva, number, || {
+                assert_eq!(read(sva), beginning());
+                write(sva, pattern(number as u8 + 1));
+            });
+        }
+        for number in [0, 1] {
+            on(sva, number, || {
+                assert_eq!(*sva.save_fp().bytes(), pattern(number as u8 + 1));
+                sva.load_fp(&FpState::new(pattern(7)));
+                assert_eq!(read(sva), pattern(7));
+            });
+        }
+        sound(sva);
     }
 }

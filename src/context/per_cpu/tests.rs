@@ -132,7 +132,7 @@ in_both_modes! {
                 all(1);
                 // Another CPU is not concerned.
                 on(sva, 1, || {
-                    let boot = sva.current_thread().unwrap();
+                    let boot = sva.current_thread();
                     sva.machine().set_interrupts(cpu(1), true);
                     sva.swap(with_root).unwrap();
                     sva.swap(boot).unwrap();

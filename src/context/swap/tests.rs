@@ -33,7 +33,7 @@ in_both_modes! {
         let [root, other, sealed] = [frame(ROOT), frame(OTHER_ROOT), sva.sealed_root()];
         sva.declare_root(root).unwrap();
         sva.declare_root(other).unwrap();
-        let boot = sva.current_thread().unwrap();
+        let boot = sva.current_thread();
         let first = sva.new_thread(stack(sva, FREE), Some(root), nothing()).unwrap();
         let second = sva.new_thread(stack(sva, FREE + 1), Some(other), nothing()).unwrap();
         let uses = || [root, other].map(|root| sva.mappings(root).writable);
@@ -61,7 +61,7 @@ in_both_modes! {
         let sva = threads::<P>();
         let root = frame(ROOT);
         sva.declare_root(root).unwrap();
-        let boot = sva.current_thread().unwrap();
+        let boot = sva.current_thread();
         let id = sva.new_thread(stack(sva, FREE), Some(root), nothing()).unwrap();
         let stays = |number: u32| {
             on(sva, number, || refused(sva, || sva.remove_root(root), Violation::RootInUse(root)));
@@ -73,7 +73,7 @@ in_both_modes! {
         sva.swap(boot).unwrap();
         stays(0);
         on(sva, 1, || {
-            let boot = sva.current_thread().unwrap();
+            let boot = sva.current_thread();
             sva.swap(id).unwrap();
             stays(0);
             sva.end_thread(Some(boot));
@@ -88,7 +88,7 @@ in_both_modes! {
         let sva = threads::<P>();
         let root = frame(ROOT);
         sva.declare_root(root).unwrap();
-        let boot = sva.current_thread().unwrap();
+        let boot = sva.current_thread();
         let ids = [0, 1].map(|n| sva.new_thread(stack(sva, FREE + n), Some(root), nothing()).unwrap());
         sva.swap(ids[0]).unwrap();
         sva.machine().reset_counters();
@@ -108,7 +108,7 @@ in_both_modes! {
     /// The old thread is resumable when its stack was left, and not before.
     fn the_old_thread_is_published_last<P>() {
         let sva = threads::<P>();
-        let boot = sva.current_thread().unwrap();
+        let boot = sva.current_thread();
         let id = thread(sva, FREE);
         let seen = Arc::new(Mutex::new(Vec::new()));
         let noted = seen.clone();
@@ -131,7 +131,7 @@ in_both_modes! {
     /// The same of one that ends: its stack is nobody's while a CPU is on it.
     fn an_ending_stack_is_nobodys<P>() {
         let sva = threads::<P>();
-        let boot = sva.current_thread().unwrap();
+        let boot = sva.current_thread();
         let id = thread(sva, FREE);
         sva.swap(id).unwrap();
         let came = Arc::new(AtomicU32::new(0));
@@ -156,7 +156,7 @@ in_both_modes! {
     /// IF is as it was, and a swap is made with it clear.
     fn interrupts_are_as_they_were<P>() {
         let sva = threads::<P>();
-        let boot = sva.current_thread().unwrap();
+        let boot = sva.current_thread();
         let id = thread(sva, FREE);
         sva.machine().set_hook(Some(Arc::new(move |event| {
             let during = matches!(event.what, Step::Switch | Step::Store(_) | Step::LoadRoot(_));
@@ -172,7 +172,7 @@ in_both_modes! {
 
     fn the_running_thread_is_not_taken<P>() {
         let sva = threads::<P>();
-        let boot = sva.current_thread().unwrap();
+        let boot = sva.current_thread();
         refused(sva, || sva.swap(boot), Violation::ThreadRunning(SLOTS));
         on(sva, 1, || refused(sva, || sva.swap(boot), Violation::ThreadRunning(SLOTS)));
         let none = world::<P>(1);
@@ -185,7 +185,7 @@ in_both_modes! {
         let ids = [thread(sva, FREE), thread(sva, FREE + 1)];
         let tls = |number| [0, 1, 2].map(|slot| sva.machine().tls_descriptor(cpu(number), slot));
         let segment = |base| Some(TlsSegment { base, limit: TlsLimit::Pages(0xf_ffff) });
-        let boots = [0, 1].map(|number| on(sva, number, || sva.current_thread().unwrap()));
+        let boots = [0, 1].map(|number| on(sva, number, || sva.current_thread()));
         sva.swap(ids[0]).unwrap();
         assert_eq!(sva.set_tls(0, segment(0x1000)), Ok(0x3b));
         assert_eq!(sva.set_tls(2, segment(0x2000)), Ok(0x4b));
@@ -222,21 +222,19 @@ in_both_modes! {
             assert_eq!(sva.set_tls(slot, None).map(u32::from), Ok((7 + slot) << 3 | 3));
         }
         assert!(!record(sva, SLOTS).has_tls(sva.machine()));
-        let none = world::<P>(1);
-        refused(&none, || none.set_tls(0, None), Violation::NoSuchThread(0));
     }
 
     /// The next thread is whom the entry names; if nobody is or may be, the CPU's idle thread.
     fn who_is_next_at_the_end<P>() {
         let sva = threads::<P>();
-        let boot = sva.current_thread().unwrap();
+        let boot = sva.current_thread();
         let ended = thread(sva, FREE);
         let told: &Mutex<Vec<Violation>> = Box::leak(Box::default());
         assert!(sva.observe_refusals(Box::leak(Box::new(|violation| told.lock().unwrap().push(violation)))));
         sva.swap(ended).unwrap();
         sva.end_thread(Some(boot));
-        assert_eq!((sva.current_thread(), state(sva, FIRST)), (Ok(boot), State::Unused));
-        let running = on(sva, 1, || sva.current_thread().unwrap());
+        assert_eq!((sva.current_thread(), state(sva, FIRST)), (boot, State::Unused));
+        let running = on(sva, 1, || sva.current_thread());
         let refusals = [
             (None, None),
             (Some(ended), Some(Violation::StaleThread(FIRST))),
@@ -247,7 +245,7 @@ in_both_modes! {
             id = sva.new_thread(id.stack(), None, move || next).unwrap();
             sva.swap(id).unwrap();
             sva.play_entry();
-            assert_eq!(sva.current_thread().unwrap().number(), 0);
+            assert_eq!(sva.current_thread().number(), 0);
             assert_eq!((state(sva, 0), state(sva, FIRST)), (State::Idle, State::Unused));
             assert_eq!(told.lock().unwrap().pop(), violation);
             sound(sva);
@@ -257,14 +255,14 @@ in_both_modes! {
         let itself = sva.new_thread(id.stack(), None, nothing()).unwrap();
         sva.swap(itself).unwrap();
         sva.end_thread(Some(itself));
-        assert_eq!(sva.current_thread().unwrap().number(), 0);
+        assert_eq!(sva.current_thread().number(), 0);
         sound(sva);
     }
 
     /// An entry is called when its thread runs, and names the next.
     fn an_entry_runs_to_its_end<P>() {
         let sva = threads::<P>();
-        let boot = sva.current_thread().unwrap();
+        let boot = sva.current_thread();
         let runs = Arc::new(AtomicU32::new(0));
         let counted = runs.clone();
         let last = sva
@@ -276,9 +274,9 @@ in_both_modes! {
         let first = sva.new_thread(stack(sva, FREE + 1), None, move || Some(last)).unwrap();
         sva.swap(first).unwrap();
         sva.play_entry();
-        assert_eq!((sva.current_thread(), runs.load(Ordering::Relaxed)), (Ok(last), 0));
+        assert_eq!((sva.current_thread(), runs.load(Ordering::Relaxed)), (last, 0));
         sva.play_entry();
-        assert_eq!((sva.current_thread(), runs.load(Ordering::Relaxed)), (Ok(boot), 1));
+        assert_eq!((sva.current_thread(), runs.load(Ordering::Relaxed)), (boot, 1));
         for id in [first, last] {
             refused(sva, || sva.swap(id), Violation::ThreadEnded(id.number()));
             sva.release_stack(id.stack()).unwrap();
@@ -292,12 +290,12 @@ in_both_modes! {
         let free = sound(sva);
         let root = frame(ROOT);
         sva.declare_root(root).unwrap();
-        let boot = sva.current_thread().unwrap();
+        let boot = sva.current_thread();
         for next in [Some(boot), None] {
             let id = sva.new_thread(stack(sva, FREE + u32::from(next.is_none())), Some(root), nothing()).unwrap();
             sva.swap(id).unwrap();
             sva.abandon_thread(next);
-            assert_eq!(sva.current_thread().unwrap().number(), next.map_or(0, ThreadId::number));
+            assert_eq!(sva.current_thread().number(), next.map_or(0, ThreadId::number));
             let ended = Violation::ThreadEnded(id.number());
             for number in 0..CPUS {
                 on(sva, number, || {
@@ -321,7 +319,7 @@ in_both_modes! {
         assert_eq!(state(sva, 0), State::Idle);
         on(sva, 1, || {
             sva.abandon_thread(None);
-            assert_eq!(sva.current_thread().unwrap().number(), 1);
+            assert_eq!(sva.current_thread().number(), 1);
         });
         stops(|| sva.end_thread(None), "no thread is left to run");
         on(sva, 1, || stops(|| sva.abandon_thread(None), "no thread is left to run"));
@@ -383,16 +381,16 @@ in_both_modes! {
     /// After the outermost handler of a line a thread may be left.
     fn the_hook_at_the_tail_swaps<P>() {
         let sva = threads::<P>();
-        let boot = sva.current_thread().unwrap();
+        let boot = sva.current_thread();
         let id = thread(sva, FREE);
         let calls = sva.interrupts();
         calls.register_line(Line::TIMER, &|_| {}).unwrap();
         calls.register_software(0x80, &|_| {}).unwrap();
-        calls.set_preempt(hook(move || sva.swap(if sva.current_thread() == Ok(boot) { id } else { boot }).unwrap()));
+        calls.set_preempt(hook(move || sva.swap(if sva.current_thread() == boot { id } else { boot }).unwrap()));
         let timer = Trap::new(Vector::of_line(Line::TIMER));
         for expected in [id, boot, id] {
             assert!(sva.machine().raise(cpu(0), timer));
-            assert_eq!(sva.current_thread(), Ok(expected));
+            assert_eq!(sva.current_thread(), expected);
             assert!(sva.machine().interrupts_enabled(cpu(0)));
             sound(sva);
         }
@@ -403,9 +401,9 @@ in_both_modes! {
         drop(guard);
         let data = PerCpu::new([0; 2]);
         data.with(sva, |_| assert!(sva.machine().raise(cpu(0), timer))).unwrap();
-        assert_eq!(sva.current_thread(), Ok(id));
+        assert_eq!(sva.current_thread(), id);
         assert!(sva.machine().raise(cpu(0), timer));
-        assert_eq!(sva.current_thread(), Ok(boot));
+        assert_eq!(sva.current_thread(), boot);
     }
 }
 

@@ -115,6 +115,9 @@ fn all_selectors_at_entry() {
     };
     for selector in 0..=u16::MAX {
         let expected = allowed(selector, 0b10);
+        // FS and GS are null before, and then something else.
+        sva.set_tls(2, None).unwrap();
+        assert_eq!(enter(0x23, 0x23, selector, selector), [0x23, 0x23, expected, expected]);
         assert_eq!(enter(selector, selector, selector, selector), [expected; 4]);
         if selector < 0x60 {
             assert_eq!(enter(0x23, 0x23, selector, 0x43), [0x23, 0x23, expected, 0x43]);
@@ -239,7 +242,7 @@ in_both_modes! {
             seen.lock().unwrap().push("handler");
         })).unwrap();
         let other = thread(sva, FREE);
-        let boot = sva.current_thread().unwrap();
+        let boot = sva.current_thread();
         calls.set_preempt(hook(move || {
             off();
             seen.lock().unwrap().push("hook");
@@ -253,7 +256,7 @@ in_both_modes! {
         assert_eq!(sva.run(sva.sealed_root(), &mut context()), Ok(Exit::Interrupt(Line::TIMER)));
         assert_eq!(*seen.lock().unwrap(), ["handler", "hook"]);
         assert!(sva.machine().interrupts_enabled(cpu(0)));
-        assert_eq!(sva.current_thread(), Ok(other), "the hook went over to it");
+        assert_eq!(sva.current_thread(), other, "the hook went over to it");
         sva.swap(boot).unwrap();
         // A guard keeps the hook back, not the handler.
         let guard = calls.no_preempt();
@@ -310,14 +313,26 @@ in_both_modes! {
             refused(sva, || sva.run(root, &mut context), violation);
             assert_eq!(context, hostile);
         }
-        let none = world::<P>(1);
-        refused(&none, || none.run(none.sealed_root(), &mut context()), Violation::NoSuchThread(0));
+    }
+
+    /// A kernel needs no window for stacks to run programs.
+    fn a_flow_runs_programs_without_a_window_for_stacks<P>() {
+        let sva = world::<P>(2);
+        for number in [0, 1] {
+            on(&sva, number, || {
+                let selector = sva.set_tls(0, segment(0x1000)).unwrap();
+                let with_tls = UserContext { fs: selector, gs: 0x43, ..context() };
+                let seen = shown(&sva, with_tls);
+                assert_eq!((seen.fs, seen.gs), (selector, 0));
+            });
+        }
+        sound(&sva);
     }
 
     /// FS and GS are loaded anew when a slot is filled, changed or emptied, and on another CPU.
     fn fs_and_gs_are_loaded_when_they_must_be<P>() {
         let sva = threads::<P>();
-        let boot = sva.current_thread().unwrap();
+        let boot = sva.current_thread();
         let id = thread(sva, FREE);
         sva.swap(id).unwrap();
         let selector = sva.set_tls(0, segment(0x1000)).unwrap();
@@ -347,7 +362,7 @@ in_both_modes! {
         assert_eq!(selectors(), (selector, selector));
     }
 
-    /// Also what a program loads by itself counts as loaded, and no more than that.
+    /// What a program loads by itself is its own, and is not left in the registers.
     fn a_program_may_load_what_it_may_have<P>() {
         let sva = threads::<P>();
         let selectors: Vec<_> = (0..TLS_SLOTS).map(|slot| sva.set_tls(slot, segment(slot)).unwrap()).collect();
@@ -359,7 +374,7 @@ in_both_modes! {
             let mut context = context();
             sva.run(sva.sealed_root(), &mut context).unwrap();
             assert_eq!(context.fs, fs);
-            assert_eq!(sva.machine().thread_selectors(cpu(0)), (fs, 0));
+            assert_eq!(sva.machine().thread_selectors(cpu(0)), (0, 0));
             // What it loaded is not another's, whose FS was loaded before.
             assert_eq!(shown(sva, super::tests::context()).fs, 0);
             assert_eq!(shown(sva, context).fs, fs);

@@ -128,8 +128,8 @@ impl<P: PagingMode> machine::Context for Emulated<P> {
         self.change_stack(next);
     }
 
-    unsafe fn enter_user(&self, context: &mut UserContext) -> UserTrap {
-        self.run_program(context)
+    unsafe fn enter_user(&self, context: &mut UserContext, flags: u32) -> UserTrap {
+        self.run_program(context, flags)
     }
 
     unsafe fn load_thread_selectors(&self, fs: u16, gs: u16) {
@@ -268,12 +268,13 @@ impl<P: PagingMode> Emulated<P> {
     }
 
     /// Enters ring 3, as IRET would, lets the program run, and takes the trap that it ends with.
-    pub(super) fn run_program(&self, context: &mut UserContext) -> UserTrap {
+    pub(super) fn run_program(&self, context: &mut UserContext, flags: u32) -> UserTrap {
         const INTERRUPT: u32 = 1 << 9;
         const FORBIDDEN: u32 = !(UserContext::FLAGS | INTERRUPT | 2);
         let cpu = self.cpu();
-        assert_eq!(context.flags & FORBIDDEN, 0, "EFLAGS {:#x} in ring 3", context.flags);
-        assert_ne!(context.flags & INTERRUPT, 0, "ring 3 without interrupts");
+        assert_eq!(flags & FORBIDDEN, 0, "EFLAGS {flags:#x} in ring 3");
+        assert_ne!(flags & INTERRUPT, 0, "ring 3 without interrupts");
+        context.flags = flags;
         assert!(!self.interrupts_enabled(cpu), "ring 3 is entered with interrupts off");
         {
             let core = self.core(cpu).context();
@@ -358,18 +359,16 @@ impl<P: PagingMode> Sva<Emulated<P>> {
     ///
     /// If it has no entry: it was played already, or this is a clone, which has none.
     pub fn play_entry(&self) {
-        let number = self.current_thread().map(ThreadId::number);
-        let entry = number.ok().and_then(|number| self.machine.take_entry(number));
-        let Some(entry) = entry else { panic!("the running thread has no entry") };
+        let Some(entry) = self.machine.take_entry(self.current_thread().number()) else {
+            panic!("the running thread has no entry")
+        };
         let next = entry();
         self.end_thread(next);
     }
 
     /// Ends the running thread, as if its entry returned `next`.
     pub fn end_thread(&self, next: Option<ThreadId>) {
-        if let Ok(thread) = self.current_thread() {
-            drop(self.machine.take_entry(thread.number()));
-        }
+        drop(self.machine.take_entry(self.current_thread().number()));
         self.end_here(State::Ending, next);
     }
 

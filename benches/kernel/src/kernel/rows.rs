@@ -13,7 +13,7 @@ const PAGE: usize = 4096;
 
 /// Counts every row, and tells `row`.
 pub(super) fn run(sva: &'static Kernel, mut row: impl FnMut(&str, u64)) {
-    let boot = sva.current_thread().unwrap();
+    let boot = sva.current_thread();
     let (space, mut context) = world::program(sva);
     let other = world::partner(sva, boot, None);
     let root = space.root();

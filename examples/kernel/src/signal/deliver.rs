@@ -139,7 +139,7 @@ fn push(current: &mut Current, action: Action, info: Info, trap: [u32; 2], addre
     let (at, floats) = frame::place(top, size).ok_or(Errno::EFAULT)?;
 
     let space = &current.space;
-    let state = sva().save_fp().map_err(|_| Errno::EFAULT)?;
+    let state = sva().save_fp();
     user::put_words(space, floats + frame::FLOATS_MAGIC, [0])?;
     user::write(space, floats + frame::FLOATS_FXSAVE, state.bytes())?;
 
@@ -242,7 +242,7 @@ fn restore(current: &mut Current, way: Return) -> Result<u32> {
     };
     if saved.floats != 0 {
         let bytes = user::array(space, saved.floats.wrapping_add(frame::FLOATS_FXSAVE))?;
-        sva().load_fp(&FpState::new(bytes)).map_err(|_| Errno::EFAULT)?;
+        sva().load_fp(&FpState::new(bytes));
     }
     let context = &mut current.context;
     let [gs, fs, es, ds] = saved.segments;

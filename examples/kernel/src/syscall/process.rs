@@ -128,7 +128,7 @@ pub(super) fn execute(current: &mut Current, path: u32, arguments: u32, environm
     current.load_tls();
     current.clear_at_end = 0;
     // An initial state: all exceptions masked, 64 bits of precision.
-    _ = sva().load_fp(&initial_floats());
+    sva().load_fp(&initial_floats());
     let mut state = current.process.state.lock();
     state.has_executed = true;
     state.name = name_of(&path);

@@ -120,7 +120,7 @@ pub(super) fn run(sva: &'static Kernel) {
 
 /// Runs `body` in a thread of its own, to its end.
 fn in_thread(sva: &'static Kernel, body: impl FnOnce() + Send + 'static) {
-    let boot = sva.current_thread().unwrap();
+    let boot = sva.current_thread();
     let entry = move || {
         body();
         Some(boot)
@@ -150,17 +150,17 @@ fn fresh(sva: &'static Kernel) {
 /// The kernel takes the registers and puts them back.
 fn saved_and_loaded(sva: &'static Kernel) {
     in_thread(sva, move || {
-        assert_eq!(Image::from_bytes(sva.save_fp().unwrap().bytes()), Image::FIRST);
+        assert_eq!(Image::from_bytes(sva.save_fp().bytes()), Image::FIRST);
         let mut registers = Registers::new(sva);
         for seed in 10..30 {
-            sva.load_fp(&FpState::new(Image::of(seed).bytes())).unwrap();
+            sva.load_fp(&FpState::new(Image::of(seed).bytes()));
             assert_eq!(registers.store(), Image::of(seed));
-            let saved = sva.save_fp().unwrap();
-            assert_eq!(sva.save_fp(), Ok(saved));
+            let saved = sva.save_fp();
+            assert_eq!(sva.save_fp(), saved);
             assert_eq!(Image::from_bytes(saved.bytes()), Image::of(seed));
             registers.load(&Image::of(seed + 1000));
-            assert_eq!(Image::from_bytes(sva.save_fp().unwrap().bytes()), Image::of(seed + 1000));
-            sva.load_fp(&saved).unwrap();
+            assert_eq!(Image::from_bytes(sva.save_fp().bytes()), Image::of(seed + 1000));
+            sva.load_fp(&saved);
             assert_eq!(registers.store(), Image::of(seed));
         }
         registers.program.destroy(sva);
@@ -173,17 +173,17 @@ fn hostile(sva: &'static Kernel) {
         in_thread(sva, move || {
             let mut registers = Registers::new(sva);
             for _ in 0..3 {
-                sva.load_fp(&FpState::new(bytes)).unwrap();
+                sva.load_fp(&FpState::new(bytes));
                 // Not used, used, put away, loaded over.
                 registers.idle();
                 let image = registers.store();
                 assert_eq!(image.mxcsr & !0xffbf, 0, "{image:x?}");
-                let saved = Image::from_bytes(sva.save_fp().unwrap().bytes());
+                let saved = Image::from_bytes(sva.save_fp().bytes());
                 assert_eq!(saved.mxcsr & !0xffbf, 0, "{saved:x?}");
                 registers.store();
             }
             // Another program of the same thread, with the state as it is.
-            sva.load_fp(&FpState::new(Image::of(3).bytes())).unwrap();
+            sva.load_fp(&FpState::new(Image::of(3).bytes()));
             assert_eq!(registers.store(), Image::of(3));
             registers.program.destroy(sva);
         });
@@ -193,7 +193,7 @@ fn hostile(sva: &'static Kernel) {
 /// An exception that is pending in one thread is reported there, whoever uses the registers in between.
 fn pending(sva: &'static Kernel) {
     in_thread(sva, move || {
-        let me = sva.current_thread().unwrap();
+        let me = sva.current_thread();
         let mut registers = Registers::new(sva);
         let entry = move || {
             let mut other = Registers::new(sva);
@@ -221,7 +221,7 @@ fn pending(sva: &'static Kernel) {
             assert_eq!(seen, expected);
             assert!(registers.has_pending());
             // Thrown away while it is pending: the next load must not report it.
-            sva.load_fp(&FpState::new(Image::of(round).bytes())).unwrap();
+            sva.load_fp(&FpState::new(Image::of(round).bytes()));
             assert!(!registers.has_pending());
             assert_eq!(registers.store(), Image::of(round));
         }

@@ -210,11 +210,11 @@ fn waits(sva: &'static Kernel) {
 /// Threads that end in nobody, in one that is gone, and not at all. Says how many frames are lost with those.
 fn ends(sva: &'static Kernel) -> usize {
     const PAGES: usize = 3;
-    let boot = sva.current_thread().unwrap();
+    let boot = sva.current_thread();
     // From the idle thread, and from no other, the timer comes back here.
     schedule::start_preempting(sva, 1000, &|_| ());
     sva.interrupts().set_preempt(&|| {
-        if kernel().current_thread().unwrap().number() == schedule::IDLE {
+        if kernel().current_thread().number() == schedule::IDLE {
             assert!(schedule::pass(kernel()));
         }
     });

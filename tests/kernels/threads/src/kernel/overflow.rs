@@ -15,7 +15,7 @@ const SLOT: u32 = 16 << 12;
 
 /// The lowest address of the stack that this thread is on, of so many pages.
 fn base(sva: &Kernel, pages: u32) -> u32 {
-    let number = sva.current_thread().unwrap().number();
+    let number = sva.current_thread().number();
     let base = WINDOW + (number + 1) * SLOT - (pages << 12);
     let local = 0_u32;
     let here = (&raw const local).addr() as u32;
@@ -122,7 +122,7 @@ fn ever_deeper(sva: &Kernel, step: usize, call: extern "C" fn()) {
 }
 
 pub(super) fn in_swap(sva: &'static Kernel) {
-    let boot = sva.current_thread().unwrap();
+    let boot = sva.current_thread();
     BOOT.with(sva, |place| *place = Some(boot)).unwrap();
     let entry = move || {
         ever_deeper(sva, 16, swap);

@@ -42,7 +42,7 @@ pub(super) fn next(sva: &Kernel) -> Option<ThreadId> {
 /// Lets the others have their turns; `false` if there is no other.
 pub(super) fn pass(sva: &Kernel) -> bool {
     sva.interrupts().without_interrupts(|| {
-        let me = sva.current_thread().unwrap();
+        let me = sva.current_thread();
         let next = WAITING.with(sva, |waiting| {
             let next = waiting.pop_front()?;
             if me.number() != IDLE {

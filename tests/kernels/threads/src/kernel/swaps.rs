@@ -10,7 +10,7 @@ use sva_os::context::{ENTRY_BYTES, STACK_PAGES, ThreadId};
 
 pub(super) fn run(sva: &'static Kernel) {
     let free = frames::count_free(sva);
-    let boot = sva.current_thread().unwrap();
+    let boot = sva.current_thread();
     assert_eq!(sva.swap(boot), Err(Violation::ThreadRunning(boot.number())));
 
     // One that comes back ten times, and ends.

@@ -154,7 +154,7 @@ const ROUNDS: u32 = 50;
 /// Each thread has its own segment in the same slot, some have none; they take turns.
 fn threads(sva: &'static Kernel) {
     static READS: AtomicU32 = AtomicU32::new(0);
-    let boot = sva.current_thread().unwrap();
+    let boot = sva.current_thread();
     let body = move |number: u32| {
         let program = program(sva, read_segment());
         let mut context = program.context();
