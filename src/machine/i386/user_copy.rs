@@ -158,6 +158,7 @@ pub(crate) fn recover(saved: &mut Saved, fault: VirtAddr) -> bool {
 ///
 /// `length` bytes at `to` may be written, or those at `from` may be read; the others are those of user memory from
 /// `range` on.
+#[inline(always)]
 pub(super) unsafe fn copy(to: *mut u8, from: *const u8, length: u32, range: u32) -> u32 {
     // SAFETY: the caller's.
     length.wrapping_sub(unsafe { sva_os_copy(to, from, length, range) })

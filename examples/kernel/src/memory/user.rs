@@ -64,7 +64,7 @@ fn address(start: u32, done: usize) -> VirtAddr {
 }
 
 /// Fills `bytes` from what the program has at `from`.
-#[inline]
+#[inline(always)]
 pub fn read(space: &Shared, from: u32, bytes: &mut [u8]) -> Result<()> {
     let progress = sva().copy_from_user(VirtAddr::new(from), bytes);
     if progress.refused.is_none() {
@@ -76,7 +76,7 @@ pub fn read(space: &Shared, from: u32, bytes: &mut [u8]) -> Result<()> {
 }
 
 /// Writes `bytes` to what the program has at `to`.
-#[inline]
+#[inline(always)]
 pub fn write(space: &Shared, to: u32, bytes: &[u8]) -> Result<()> {
     let progress = sva().copy_to_user(VirtAddr::new(to), bytes);
     if progress.refused.is_none() {
@@ -88,6 +88,7 @@ pub fn write(space: &Shared, to: u32, bytes: &[u8]) -> Result<()> {
 }
 
 /// So many bytes at `from`.
+#[inline(always)]
 pub fn array<const N: usize>(space: &Shared, from: u32) -> Result<[u8; N]> {
     let mut bytes = [0; N];
     read(space, from, &mut bytes)?;
@@ -95,6 +96,7 @@ pub fn array<const N: usize>(space: &Shared, from: u32) -> Result<[u8; N]> {
 }
 
 /// So many words at `from`.
+#[inline(always)]
 pub fn words<const N: usize>(space: &Shared, from: u32) -> Result<[u32; N]> {
     let mut bytes = [[0; 4]; N];
     read(space, from, bytes.as_flattened_mut())?;
@@ -102,12 +104,14 @@ pub fn words<const N: usize>(space: &Shared, from: u32) -> Result<[u32; N]> {
 }
 
 /// The word at `from`.
+#[inline(always)]
 pub fn word(space: &Shared, from: u32) -> Result<u32> {
     let [word] = words(space, from)?;
     Ok(word)
 }
 
 /// Writes words to `to`.
+#[inline(always)]
 pub fn put_words<const N: usize>(space: &Shared, to: u32, words: [u32; N]) -> Result<()> {
     write(space, to, words.map(u32::to_le_bytes).as_flattened())
 }
