@@ -88,7 +88,11 @@ impl<M: Machine> Sva<M> {
 
     /// The end of an intrinsic that kept interrupts off by `quiet` and came to `result`.
     #[inline(always)]
-    pub(crate) fn answer<T>(&self, quiet: Quiet<'_, M>, result: Result<T, Violation>) -> Result<T, Violation> {
+    pub(crate) fn answer<T>(
+        &self,
+        quiet: Quiet<'_, M>,
+        result: Result<T, Violation>,
+    ) -> Result<T, Violation> {
         match result {
             Ok(value) => {
                 drop(quiet);

@@ -74,7 +74,9 @@ impl UserContext {
     /// The EFLAGS that ring 3 is entered with.
     #[inline(always)]
     const fn entry_flags(&self) -> u32 {
-        if cfg!(sva_os_unchecked) { self.flags } else {
+        if cfg!(sva_os_unchecked) {
+            self.flags
+        } else {
             (self.flags | INTERRUPT | ALWAYS_SET) & (Self::FLAGS | INTERRUPT | ALWAYS_SET)
         }
     }

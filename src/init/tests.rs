@@ -200,7 +200,11 @@ impl Case {
         let own: Vec<u32> = (0..MACHINE).filter(|number| self.is_owned(&world, *number)).collect();
         let tables = world.kernel_tables().count();
         let needed = 1 + 1 + 1 + tables + 1;
-        assert_eq!(own.len() as u32, needed, "one frame of table, a clock, a root, kernel tables, the CPUs' flows");
+        assert_eq!(
+            own.len() as u32,
+            needed,
+            "one frame of table, a clock, a root, kernel tables, the CPUs' flows"
+        );
         let first = own[0];
         assert_eq!(own, (first..first + needed).collect::<Vec<_>>(), "in one run");
         let higher =

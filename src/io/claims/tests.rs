@@ -110,6 +110,37 @@ fn a_refused_claim_names_the_first_port_and_changes_nothing() {
     }
 }
 
+/// A word whose first port another CPU takes between the look and the claim.
+#[derive(Default)]
+struct Beaten(core::cell::Cell<u32>);
+
+impl Bits for Beaten {
+    fn load(&self) -> u32 {
+        0
+    }
+
+    fn set(&self, bits: u32) -> u32 {
+        let seen = self.0.get() | 1;
+        self.0.set(seen | bits);
+        seen
+    }
+
+    fn clear(&self, bits: u32) -> u32 {
+        self.0.replace(self.0.get() & !bits)
+    }
+}
+
+#[test]
+fn a_claim_that_is_beaten_gives_back_its_own_bits_alone() {
+    let words = [Beaten::default(), Beaten::default()];
+    assert_eq!(take(&words[..1], ports(0, 4)), Err(0));
+    assert_eq!(words[0].0.get(), 1, "the other keeps its port");
+    // In the second word: the first is given back whole.
+    let words = [Beaten::default(), Beaten::default()];
+    assert_eq!(take(&words, ports(30, 4)), Err(32));
+    assert_eq!(words.map(|word| word.0.get()), [1, 1]);
+}
+
 #[test]
 fn a_release_of_what_is_not_taken_is_found() {
     let claims = Claims::new();

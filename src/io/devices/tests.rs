@@ -76,6 +76,16 @@ fn a_kernel_without_a_window_claims_none() {
 }
 
 #[test]
+fn what_one_reads_of_it() {
+    let sva = world_with_devices::<Pae>(1);
+    assert_eq!(std::format!("{:?}", sva.devices()), "Devices");
+    let screen = sva.devices().claim(frames(0xa0, 0x20)).unwrap();
+    assert_eq!(std::format!("{screen:?}"), "0x20000 bytes of registers at 0x000a0000");
+    let register = screen.register::<u16>(2).unwrap();
+    assert_eq!(std::format!("{register:?}"), "register at 0x000a0002, 2 bytes");
+}
+
+#[test]
 fn bytes_lie_in_frames() {
     let frames_of = |start, length| super::frames_of(PhysAddr::new(start), length);
     assert_eq!(frames_of(0x1000, 0), None);

@@ -250,9 +250,7 @@ impl<'m, M: Machine> Pci<'m, M> {
         for function in self.functions() {
             self.machine.claims().configuration(self.machine, || {
                 let command = self.get(function, COMMAND) & COMMAND_BITS;
-                if command & BUS_MASTER != 0 {
-                    self.put(function, COMMAND, command & !BUS_MASTER);
-                }
+                self.put(function, COMMAND, command & !BUS_MASTER);
             });
         }
     }

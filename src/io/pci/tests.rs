@@ -66,6 +66,11 @@ fn refuses<T>(
     assert_eq!(machine.digest(), before);
 }
 
+/// Changes function `number` behind the library's back.
+fn put(machine: &Machine, number: u32, change: impl FnOnce(&mut PciFunction)) {
+    change(machine.devices().pci.as_mut().unwrap().functions.get_mut(&number).unwrap());
+}
+
 fn command(machine: &Machine, number: u32) -> u32 {
     machine.devices().pci.as_ref().unwrap().functions[&number].dwords[1]
 }
@@ -107,9 +112,18 @@ fn bars() {
     assert_eq!(bar(0x28, 0), Some(Bar::Unreachable));
     assert_eq!(bar(0x18, 1), None);
     assert_eq!(bar(0x18, 6), None);
+    put(&machine, 0x18, |card| card.dwords[10] = 0xc001);
+    assert_eq!(bar(0x18, 6), None, "what lies behind the registers is none");
     assert_eq!(bar(0x99, 0), None);
     assert_eq!(bar(0x00, 0), None, "a bridge is left alone");
+    put(&machine, 0x18, |card| card.dwords[10] = 0);
     assert_eq!(machine.digest(), before, "all is as it was");
+    // While it is looked at a function answers nowhere, and it never becomes bus master.
+    put(&machine, 0x20, |card| card.dwords[1] = 0x0103);
+    let before = machine.digest();
+    assert_eq!(bar(0x20, 0), Some(Bar::Memory { start: 0xfeb8_0000, length: 1 << 17 }));
+    assert_eq!(bar(0x20, 1), Some(Bar::Ports { first: 0xc040, count: 64 }));
+    assert_eq!(machine.digest(), before);
 }
 
 #[test]
@@ -143,6 +157,12 @@ fn attack_p10_a_device_that_may_reach_ram_is_not_claimed() {
     refuses(&machine, Violation::MayHaveDma(0x20), |pci| pci.claim_ports(function(0, 4, 0), 1).map(drop));
     refuses(&machine, Violation::MayHaveDma(0x09), |pci| pci.claim_ports(function(0, 1, 1), 4).map(drop));
     refuses(&machine, Violation::MayHaveDma(0x99), |pci| pci.claim_ports(function(0, 19, 1), 0).map(drop));
+    // The vendor of one that has none; and its number, of another vendor.
+    for identity in [0x8139_10ec, 0x8029_8086] {
+        let card = PciFunction::new(identity, NETWORK).with_ports(0, 0xc100, 32);
+        machine.devices().pci.as_mut().unwrap().functions.insert(0x38, card);
+        refuses(&machine, Violation::MayHaveDma(0x38), |pci| pci.claim_ports(function(0, 7, 0), 0).map(drop));
+    }
 }
 
 #[test]
@@ -155,6 +175,11 @@ fn a_harmless_one_is() {
     refuses(&machine, Violation::PortTaken(0xc000), |pci| pci.claim_ports(card, 0).map(drop));
     // Attack P12: while somebody has them, they stay where they are.
     refuses(&machine, Violation::PortTaken(0xc000), |pci| pci.write(card, 0x04, 0));
+    // All else that may be written may be written.
+    pci(&machine).write(card, 0x04, 0x0401).unwrap();
+    pci(&machine).write(card, 0x0c, 0x0001).unwrap();
+    pci(&machine).write(card, 0x3c, 11).unwrap();
+    pci(&machine).write(card, 0x04, 0x0001).unwrap();
     drop(ports);
     pci(&machine).write(card, 0x04, 0).unwrap();
 }
@@ -174,4 +199,9 @@ fn attack_p04_ports_that_are_not_the_functions_alone() {
     refuses(&machine, Violation::PortNotOffered(0x3e0), |pci| {
         pci.claim_ports(function(0, 7, 0), 0).map(drop)
     });
+    refuses(&machine, Violation::PortNotOffered(0x3e0), |pci| pci.write(function(0, 7, 0), 0x04, 1));
+    // The lowest where functions may answer.
+    let first = PciFunction::new(NE2000, NETWORK).with_ports(0, 0x400, 32);
+    machine.devices().pci.as_mut().unwrap().functions.insert(0x38, first);
+    pci(&machine).write(function(0, 7, 0), 0x04, 1).unwrap();
 }

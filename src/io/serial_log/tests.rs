@@ -36,6 +36,11 @@ fn record(log: &dyn Log, level: Level, text: fmt::Arguments<'_>) {
 }
 
 #[test]
+fn what_one_reads_of_it() {
+    assert_eq!(std::format!("{:?}", logger(LevelFilter::Info).1), "SerialLog INFO");
+}
+
+#[test]
 fn a_record_is_a_line() {
     let (machine, log) = logger(LevelFilter::Info);
     record(log, Level::Info, format_args!("a line of {} letters\nand one more", 20));

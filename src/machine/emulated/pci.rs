@@ -8,6 +8,8 @@ const ADDRESS: u16 = 0xcf8;
 const DATA: u16 = 0xcfc;
 const ENABLE: u32 = 1 << 31;
 const DWORDS: usize = 64;
+/// Of the dword at 0xc.
+const LAYOUT: u32 = 0x7f << 16;
 
 /// The configuration registers of a function: what they hold, and which of their bits a write changes.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -42,6 +44,16 @@ impl PciFunction {
         self.dwords[4 + index] = start;
         self.writable[4 + index] = !(length - 1) & !0xf;
         self
+    }
+
+    fn is_bar(&self, dword: usize) -> bool {
+        (4..10).contains(&dword) && self.dwords[3] & LAYOUT == 0
+    }
+
+    /// Whether it answers where a base address register that holds `bar` says.
+    fn answers(&self, bar: u32) -> bool {
+        let space = if bar & 1 != 0 { 1 } else { 2 };
+        self.dwords[1] & space != 0
     }
 }
 
@@ -86,8 +98,15 @@ impl PciBus {
             Register::Port(ADDRESS) => self.address = value,
             Register::Port(DATA) if self.address & ENABLE != 0 => {
                 if let Some(function) = self.functions.get_mut(&function) {
-                    let writable = function.writable[dword];
-                    function.dwords[dword] = function.dwords[dword] & !writable | value & writable;
+                    let (old, writable) = (function.dwords[dword], function.writable[dword]);
+                    let new = old & !writable | value & writable;
+                    // What a device answers to while its registers move is nobody's guess.
+                    let moves = function.is_bar(dword) && new != old;
+                    assert!(
+                        !(moves && function.answers(old)),
+                        "a base address changes while the function answers"
+                    );
+                    function.dwords[dword] = new;
                 }
             }
             _ => return false,

@@ -84,6 +84,8 @@ fn a_display_is_claimed() {
     let buffer = sva.devices().claim_bar(function(0x10), 0).unwrap();
     assert_eq!((buffer.start().get(), buffer.length()), (0xfeb0_0000, 1 << 16));
     assert_eq!(register_of(&sva, 0x10, 1), 2, "it answers in memory");
+    drop(sva.devices().claim_bar(function(0x10), 2).unwrap());
+    assert_eq!(register_of(&sva, 0x10, 1), 2, "it still does");
     buffer.write(0xfffc, 5_u32).unwrap();
     let last = sva.machine().devices().log.last().unwrap().register;
     assert_eq!(last, Register::Memory(crate::address::PhysAddr::new(0xfeb0_fffc)));
@@ -145,6 +147,11 @@ fn attack_p14_the_table_of_messages_is_nobodys() {
 fn attack_p04_registers_that_lie_over_others() {
     let sva = sva();
     // Never placed: it would answer at 0 with the rest.
+    refused(&sva, Violation::NotDeviceMemory(frame(0)), |devices| devices.claim_bar(function(0x28), 2));
+    // The same with 64 bits.
+    let mut wide = PciFunction::new(DISPLAY, 0).with_memory(0, 0, 1 << 16).with_memory(2, 0xfebe_0000, 4096);
+    wide.dwords[4] |= 4;
+    put(&sva, 0x28, wide);
     refused(&sva, Violation::NotDeviceMemory(frame(0)), |devices| devices.claim_bar(function(0x28), 2));
     // In RAM, behind it, over an APIC, and where another answers.
     put(&sva, 0x28, display(0xfeb1_0000));
@@ -231,14 +238,21 @@ fn attack_p05_registers_are_moved_to_where_nobody_is() {
         0xffff_0000,
         0xfebf_0000,
         0xfd00_0000,
+        0xfd08_0000,
         0xfd0f_0000,
     ] {
         let violation = Violation::NotDeviceMemory(Frame::new(start >> 12).unwrap());
         refused(&sva, violation, |devices| devices.move_bar(function(0x10), 0, to(start)));
     }
+    // The last pages of the bridge's window.
+    refused(&sva, Violation::NotDeviceMemory(frame(0xf_d0f1)), |devices| {
+        devices.move_bar(function(0x10), 2, to(0xfd0f_1000))
+    });
     refused(&sva, Violation::NoSuchBar(1), |devices| devices.move_bar(function(0x10), 1, to(0xfeb4_0000)));
     refused(&sva, Violation::NoSuchBar(0), |devices| devices.move_bar(function(0x20), 0, to(0xfeb4_0000)));
     refused(&sva, Violation::NoSuchBar(0), |devices| devices.move_bar(function(0x99), 0, to(0xfeb4_0000)));
+    // What stands in the fifth register is a window of a bridge alone.
+    put(&sva, 0x38, PciFunction::new(DISPLAY, 0).with_memory(4, 0xfebd_0000, 4096));
     // Where it is already; and just behind the bridge's window.
     sva.devices().move_bar(function(0x10), 0, to(0xfeb0_0000)).unwrap();
     sva.devices().move_bar(function(0x10), 0, to(0xfd10_0000)).unwrap();
