@@ -147,8 +147,9 @@ fn guarded(sva: &Sva<Machine>) {
     let (ticks_before, hooks_before) = both();
     assert_eq!(ticks_before, hooks_before, "a hook for each tick");
     let guard = interrupts.no_preempt();
+    let hooks_before = hooks();
     wait(5);
-    assert_eq!(hooks(), hooks_before);
+    assert_eq!(hooks(), hooks_before, "none under a guard");
     drop(guard);
     let (ticks_before, hooks_before) = both();
     wait(5);
