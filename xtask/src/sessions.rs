@@ -98,9 +98,28 @@ const TYPED: Session = Session {
     ..DAILY
 };
 
+/// An editor, which wants the terminal raw, its size, and keys one by one.
+const EDITOR: Session = Session {
+    name: "editor",
+    commands: "",
+    typed: &[
+        ("# ", "vi note\r"),
+        ("note 1/1 100%", "iwritten in vi\x1b"),
+        ("[Modified]", ":wq\r"),
+        ("1L, 14C", "md5sum note; vi note\r"),
+        ("note 1/1 100%", ":q\r"),
+        ("# ", "cat note; exit 6\r"),
+    ],
+    // By md5sum on the host.
+    expected: &["'note' 1L, 14C", "3580c22824277a9db7b9011df182bae9  note", "written in vi\n"],
+    status: 6,
+    ..DAILY
+};
+
 const SESSIONS: &[Session] = &[
     DAILY,
     TYPED,
+    EDITOR,
     Session { name: "daily, PAE", mode: Mode::Pae, ..DAILY },
     Session {
         name: "hostile",
