@@ -74,7 +74,7 @@ cargo xtask COMMAND
                      what a kernel's operations cost, in instructions: on linux (Debian's for i386,
                      which it fetches), unchecked, kernel, or all, the default
   sessions [NAME]    lets the shell work on the example kernel in QEMU: all sessions, or those with NAME
-                     in their name
+                     in their name; `hour`, an hour of random system calls, has to be named
   run [OPTION]... [-- QEMU-ARGUMENT]...
                      boots an example kernel in QEMU and ends with its status; Ctrl-A X leaves
     --example NAME     which of examples/*, if there are several

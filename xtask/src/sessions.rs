@@ -116,6 +116,18 @@ const EDITOR: Session = Session {
     ..DAILY
 };
 
+/// Random arguments for every system call, for an hour: has to be named.
+const HOUR: Session = Session {
+    name: "hour of calls",
+    mode: Mode::Pae,
+    memory: 64,
+    limit: 2 * 60 * 60,
+    commands: "fuzz --seconds 3600 --children 100000000 --seed 1000000; echo alive",
+    typed: &[],
+    expected: &["fuzz seed=1000000 children=", "alive\n"],
+    status: 0,
+};
+
 const SESSIONS: &[Session] = &[
     DAILY,
     TYPED,
@@ -149,13 +161,14 @@ const SESSIONS: &[Session] = &[
     },
 ];
 
-/// Runs those with `name` in their name, or all.
+/// Runs those with `name` in their name, or all but the long one.
 pub fn sessions(name: Option<&str>) -> Result<()> {
     let toolchain = SourceToolchain::find()?;
     let qemu = setup::qemu()?;
     let mut failed = Vec::new();
     let chosen = |session: &&Session| name.is_none_or(|name| session.name.contains(name));
-    for session in SESSIONS.iter().filter(chosen) {
+    let long = name.is_some().then_some(&HOUR);
+    for session in SESSIONS.iter().chain(long).filter(chosen) {
         let kernel = Kernel {
             directory: ["examples", PROGRAMS].iter().collect(),
             profile: Profile::Release,
@@ -178,7 +191,13 @@ pub fn sessions(name: Option<&str>) -> Result<()> {
         };
         let output = outcome.output.replace('\r', "");
         match session.judge(&output, &outcome.ending) {
-            Ok(()) => println!("{:>7.1} s  session {}", start.elapsed().as_secs_f64(), session.name),
+            Ok(()) => {
+                println!("{:>7.1} s  session {}", start.elapsed().as_secs_f64(), session.name);
+                output
+                    .lines()
+                    .filter(|line| line.starts_with("fuzz seed="))
+                    .for_each(|line| println!("    {line}"));
+            }
             Err(error) => {
                 println!("{output}\nsession {}: {error}", session.name);
                 failed.push(session.name);

@@ -1,5 +1,5 @@
 badelf
-fuzz
+fuzz --seconds 60
 memhog
 forkbomb
 echo alive
