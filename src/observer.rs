@@ -83,17 +83,7 @@ impl<M: Machine> Sva<M> {
     #[inline(always)]
     pub(crate) fn intrinsic<T>(&self, body: impl FnOnce() -> Result<T, Violation>) -> Result<T, Violation> {
         let quiet = self.quiet();
-        self.answer(quiet, body())
-    }
-
-    /// The end of an intrinsic that kept interrupts off by `quiet` and came to `result`.
-    #[inline(always)]
-    pub(crate) fn answer<T>(
-        &self,
-        quiet: Quiet<'_, M>,
-        result: Result<T, Violation>,
-    ) -> Result<T, Violation> {
-        match result {
+        match body() {
             Ok(value) => {
                 drop(quiet);
                 Ok(value)
@@ -102,7 +92,7 @@ impl<M: Machine> Sva<M> {
         }
     }
 
-    /// The way out of an intrinsic that refuses: a way of its own, so that the other need not ask again what the answer is.
+    /// The way out of an intrinsic that refuses. It is one of its own, so that nobody asks twice what the answer is.
     #[cold]
     #[inline(never)]
     fn refuse(&self, quiet: Quiet<'_, M>, violation: Violation) -> Violation {
