@@ -178,7 +178,7 @@ impl Threads {
 
     /// The idle thread of `cpu`; `None` where there is no window, and so no stack for it.
     pub(crate) fn idle_of(self, cpu: Cpu) -> Option<Record> {
-        (cpu.number() < self.slots()).then(|| self.record_at(cpu.number()))
+        (!self.window.is_empty()).then(|| self.record_at(cpu.number()))
     }
 
     /// The flow that `cpu` booted with.

@@ -28,6 +28,17 @@ fn a_table_takes_so_many_frames() {
 }
 
 in_both_modes! {
+    /// So many frames, and none around them.
+    fn the_table_lies_in_its_frames<P>() {
+        for sva in [threads::<P>(), std::boxed::Box::leak(std::boxed::Box::new(world::<P>(1)))] {
+            let table = sva.half.threads;
+            let (count, _) = Threads::frames_needed(table.window, table.cpus);
+            let first = table.states.containing().number();
+            let lies_in = |number: u32| table.lies_in(frame(number));
+            assert!(!lies_in(first - 1) && (first..first + count).all(lies_in) && !lies_in(first + count));
+        }
+    }
+
     fn records_and_states_share_nothing<P>() {
         let sva = threads::<P>();
         let table = sva.half.threads;

@@ -274,6 +274,7 @@ impl<P: PagingMode> Emulated<P> {
         let cpu = self.cpu();
         assert_eq!(flags & FORBIDDEN, 0, "EFLAGS {flags:#x} in ring 3");
         assert_ne!(flags & INTERRUPT, 0, "ring 3 without interrupts");
+        assert_ne!(flags & 2, 0, "EFLAGS without its bit 1");
         context.flags = flags;
         assert!(!self.interrupts_enabled(cpu), "ring 3 is entered with interrupts off");
         {
