@@ -8,6 +8,7 @@
 )]
 
 use super::*;
+use crate::audit::Finding;
 use crate::context::fixture::{
     CPUS, FIRST, FREE, in_both_modes, nothing, on, record, refused, sound, stack, state, thread, threads,
 };
@@ -28,6 +29,46 @@ fn a_table_takes_so_many_frames() {
 }
 
 in_both_modes! {
+    /// Invariant 13: of each record the audit knows whether a CPU must run it, and that what waits holds a root.
+    fn the_audit_sees_records_that_are_wrong<P>() {
+        let sva = threads::<P>();
+        let machine = sva.machine();
+        _ = thread(sva, FREE);
+        let (idle, ready, vacant, boot) = (1, FIRST, FIRST + 1, SLOTS);
+        let finds = |number: u32| assert_eq!(sva.audit(), Err(Finding::Thread(number)));
+        for number in [idle, ready, vacant, boot] {
+            let record = record(sva, number);
+            let was = record.word(machine);
+            for state in ALL {
+                record.set_word(machine, was.to(state));
+                let runs = matches!(state, State::Running | State::Idle);
+                let between = matches!(state, State::Busy | State::Ending | State::Abandoning);
+                // What is vacant has no stack.
+                let has_stack = state == State::Vacant && [idle, ready].contains(&number);
+                if between || has_stack || runs != (number == boot) {
+                    finds(number);
+                }
+            }
+            record.set_word(machine, was);
+            sound(sva);
+        }
+        // The second CPU runs one that is not running.
+        let processor = sva.processors.of(cpu(1));
+        let runs = processor.current(machine);
+        for number in [idle, ready, vacant] {
+            processor.set_current(machine, record(sva, number));
+            finds(number);
+        }
+        processor.set_current(machine, runs);
+        for number in [idle, ready] {
+            let root = record(sva, number).root(machine);
+            record(sva, number).set_root(machine, frame(FREE));
+            finds(number);
+            record(sva, number).set_root(machine, root);
+        }
+        sound(sva);
+    }
+
     /// So many frames, and none around them.
     fn the_table_lies_in_its_frames<P>() {
         for sva in [threads::<P>(), std::boxed::Box::leak(std::boxed::Box::new(world::<P>(1)))] {
