@@ -274,15 +274,15 @@ in_both_modes! {
     /// Without a window for stacks there is one flow for each CPU, and it has a state as any thread.
     fn a_flow_has_a_state_without_a_window_for_stacks<P>() {
         let sva: &'static World<P> = Box::leak(Box::new(world::<P>(2)));
-        for number in [0, 1] {
+        for (number, own) in [(0, 1), (1, 2)] {
             on(sva, number, || {
                 assert_eq!(read(sva), beginning());
-                write(sva, pattern(number as u8 + 1));
+                write(sva, pattern(own));
             });
         }
-        for number in [0, 1] {
+        for (number, own) in [(0, 1), (1, 2)] {
             on(sva, number, || {
-                assert_eq!(*sva.save_fp().bytes(), pattern(number as u8 + 1));
+                assert_eq!(*sva.save_fp().bytes(), pattern(own));
                 sva.load_fp(&FpState::new(pattern(7)));
                 assert_eq!(read(sva), pattern(7));
             });
