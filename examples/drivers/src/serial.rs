@@ -42,7 +42,6 @@ impl core::error::Error for Error {}
 pub struct Serial<B: Backend> {
     uart: Uart16550<B>,
     bytes: Deque<u8, KEPT>,
-    lost: u32,
 }
 
 impl<B: Backend> fmt::Debug for Serial<B> {
@@ -69,32 +68,27 @@ impl<B: Backend> Serial<B> {
             InitError::DeviceNotPresent => Error::NoPort,
             _ => Error::BadPort,
         })?;
-        Ok(Self { uart, bytes: Deque::new(), lost: 0 })
+        Ok(Self { uart, bytes: Deque::new() })
     }
 
-    /// Takes what the port received: what its line's handler calls.
+    /// Takes what the port received: what its line's handler calls. What there is no room for stays in the port.
     pub fn interrupt(&mut self) {
         for _ in 0..MOST_AT_ONCE {
-            match self.uart.try_receive_byte() {
-                Ok(byte) if self.bytes.push_back(byte).is_err() => self.lost = self.lost.saturating_add(1),
-                Ok(_) => {}
-                Err(_) => return,
+            if self.bytes.is_full() {
+                return;
             }
+            let Ok(byte) = self.uart.try_receive_byte() else { return };
+            _ = self.bytes.push_back(byte);
         }
     }
 
     /// The next byte that was received.
     pub fn next_byte(&mut self) -> Option<u8> {
         if self.bytes.is_empty() {
-            // More may have come than was taken at a time, and the line asks only once.
+            // More may have come than was taken, and the line asks only once.
             self.interrupt();
         }
         self.bytes.pop_front()
-    }
-
-    /// How many bytes came when nobody had taken those before.
-    pub const fn lost(&self) -> u32 {
-        self.lost
     }
 
     /// Sends as many of `bytes` as the port takes at once, and answers how many.
