@@ -72,9 +72,14 @@ pub fn mutants(options: &Options) -> Result<()> {
     let benches = (0..jobs).map(|number| Bench::new(OUTPUT, number, &tree)).collect::<Result<Vec<_>>>()?;
     let verdicts = Mutex::new(Verdicts::read(VERDICTS, &tree)?);
     for (number, stage) in STAGES.iter().enumerate() {
-        // No test tells an equivalent from the source; the slow ones take longest to say so.
-        let skips =
-            |mutant: &str| !options.listed && !stage.is_quick() && listed.contains(&without_position(mutant));
+        // No test tells an equivalent from the source; the slow ones take longest to say so. Some stage has to try it.
+        let was_tried = |mutant: &str| verdicts.lock().is_ok_and(|verdicts| verdicts.get(mutant).is_some());
+        let skips = |mutant: &str| {
+            !options.listed
+                && !stage.is_quick()
+                && listed.contains(&without_position(mutant))
+                && was_tried(mutant)
+        };
         let list = list.iter().filter(|mutant| stage.is_for(mutant) && !skips(mutant)).cloned().collect();
         run_stage(number, stage, &list, &benches, &verdicts, &tree)?;
     }
