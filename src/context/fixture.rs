@@ -11,7 +11,7 @@ use super::threads::Record;
 use super::{Entry, StackId, State, ThreadId};
 use crate::address::{Frame, Page, VirtAddr};
 use crate::frame::Kind;
-use crate::init::tests::world::{World, cpu, frame, page, world_with_threads};
+use crate::init::tests::world::{World, cpu, frame, page, world, world_with_threads};
 use crate::interrupt::{Handler, Preempt, TrapFrame};
 use crate::machine::Machine;
 use crate::mmu::{AddressSpace, FrameSource, PagingMode, Rights};
@@ -46,6 +46,11 @@ pub(super) const FIRST: u32 = CPUS;
 /// A world of two CPUs, for ever, so that handlers and entries may name it.
 pub(super) fn threads<P: PagingMode>() -> &'static World<P> {
     Box::leak(Box::new(world_with_threads(CPUS)))
+}
+
+/// The same without a window for stacks: each CPU has the flow that it booted with.
+pub(super) fn flows<P: PagingMode>() -> &'static World<P> {
+    Box::leak(Box::new(world(CPUS)))
 }
 
 /// `call` answers `violation`, and nothing is changed.

@@ -12,7 +12,7 @@
 
 use super::processor::Processor;
 use super::threads::FP_BYTES;
-use crate::address::widen;
+use crate::address::{PhysAddr, widen};
 use crate::machine::Machine;
 use crate::sva::Sva;
 
@@ -67,11 +67,9 @@ impl<M: Machine> Sva<M> {
     pub fn save_fp(&self) -> FpState {
         let mut state = FpState([0; BYTES]);
         let _quiet = self.quiet();
-        let processor = self.processor();
-        let thread = processor.current(&self.machine);
-        self.put_fp_away(processor);
+        self.put_fp_away(self.processor());
         // SAFETY: the library's own memory, of so many bytes, and the thread is this CPU's.
-        unsafe { self.machine.copy_out(self.half.threads.fp_state(thread), &mut state.0) }
+        unsafe { self.machine.copy_out(self.own_fp_state(), &mut state.0) }
         state
     }
 
@@ -84,11 +82,9 @@ impl<M: Machine> Sva<M> {
     pub fn load_fp(&self, state: &FpState) {
         let state = state.loadable();
         let _quiet = self.quiet();
-        let processor = self.processor();
-        processor.set_fp_live(&self.machine, false);
-        let at = self.half.threads.fp_state(processor.current(&self.machine));
+        self.processor().set_fp_live(&self.machine, false);
         // SAFETY: as in `save_fp`.
-        unsafe { self.machine.copy_in(at, &state.0) }
+        unsafe { self.machine.copy_in(self.own_fp_state(), &state.0) }
     }
 
     /// When this machine's CPUs load floating-point states from now on.
@@ -96,7 +92,13 @@ impl<M: Machine> Sva<M> {
         self.machine.handlers().set_fp_policy(policy);
     }
 
-    /// Stores what the registers hold of `thread`, which runs or is being left. Interrupts are off.
+    /// Where the running thread's state is kept. Interrupts are off.
+    fn own_fp_state(&self) -> PhysAddr {
+        self.half.threads.fp_state(self.processor().current(&self.machine))
+    }
+
+    /// Stores what the registers hold of the running thread; one that is left is that until the CPU has the next.
+    /// Interrupts are off.
     #[inline(always)]
     pub(super) fn put_fp_away(&self, processor: Processor) {
         if processor.is_fp_live(&self.machine) {
@@ -107,18 +109,16 @@ impl<M: Machine> Sva<M> {
     #[cold]
     #[inline(never)]
     fn store_fp(&self) {
-        let processor = self.processor();
-        let thread = processor.current(&self.machine);
         // SAFETY: the thread's own memory for it; the registers hold its state.
-        unsafe { self.machine.store_fp(self.half.threads.fp_state(thread)) }
-        processor.set_fp_live(&self.machine, false);
+        unsafe { self.machine.store_fp(self.own_fp_state()) }
+        self.processor().set_fp_live(&self.machine, false);
     }
 
     /// Loads the running thread's state if the CPU can and has not. Interrupts are off.
     #[cold]
     #[inline(never)]
-    pub(super) fn fetch_fp_early(&self, processor: Processor) {
-        if !processor.is_fp_live(&self.machine) && self.machine.has_fp() {
+    pub(super) fn fetch_fp_early(&self) {
+        if !self.processor().is_fp_live(&self.machine) && self.machine.has_fp() {
             self.fetch_fp();
         }
     }
@@ -127,12 +127,10 @@ impl<M: Machine> Sva<M> {
     #[cold]
     #[inline(never)]
     pub(super) fn fetch_fp(&self) {
-        let processor = self.processor();
-        let thread = processor.current(&self.machine);
         // SAFETY: the thread's own memory for it, which holds what the CPU can load: an initial state, what it
         // stored itself, or what `load_fp` made of a client's.
-        unsafe { self.machine.load_fp(self.half.threads.fp_state(thread)) }
-        processor.set_fp_live(&self.machine, true);
+        unsafe { self.machine.load_fp(self.own_fp_state()) }
+        self.processor().set_fp_live(&self.machine, true);
     }
 }
 

@@ -194,7 +194,7 @@ impl<M: Machine> Sva<M> {
             self.load_selectors(context);
         }
         if self.machine.handlers().fp_policy() == FpPolicy::Eager {
-            self.fetch_fp_early(processor);
+            self.fetch_fp_early();
         }
         let selectors = context.thread_selectors();
         let trap = if processor.is_fp_live(&self.machine) {

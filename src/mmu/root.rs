@@ -143,7 +143,8 @@ impl<M: Machine> Sva<M> {
     ///
     /// # Safety
     ///
-    /// The page is the caller's to change: one of a slot for stacks that it made busy, or of those for devices that it took.
+    /// The page is the caller's to change: one of a slot for stacks that it made busy, or of those for devices that it
+    /// took.
     pub(crate) unsafe fn set_kernel_leaf(&self, page: Page, expected: Expected) {
         let Some(at) = self.kernel_leaf(page) else {
             self.machine.stop("no table serves a window of the kernel half")

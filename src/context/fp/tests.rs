@@ -10,14 +10,13 @@
 
 use super::*;
 use crate::address::VirtAddr;
-use crate::context::fixture::{FREE, in_both_modes, nothing, on, sound, thread, threads};
+use crate::context::fixture::{FREE, flows, in_both_modes, nothing, on, sound, thread, threads};
 use crate::context::{Exit, ThreadId, UserContext};
-use crate::init::tests::world::{World, cpu, world};
+use crate::init::tests::world::{World, cpu};
 use crate::interrupt::{Exception, Vector};
 use crate::machine::Cpu;
 use crate::machine::emulated::Trap;
 use crate::mmu::PagingMode;
-use std::boxed::Box;
 use std::sync::{Arc, Mutex};
 
 /// Left over from the firmware.
@@ -273,7 +272,7 @@ in_both_modes! {
 
     /// Without a window for stacks there is one flow for each CPU, and it has a state as any thread.
     fn a_flow_has_a_state_without_a_window_for_stacks<P>() {
-        let sva: &'static World<P> = Box::leak(Box::new(world::<P>(2)));
+        let sva = flows::<P>();
         for (number, own) in [(0, 1), (1, 2)] {
             on(sva, number, || {
                 assert_eq!(read(sva), beginning());

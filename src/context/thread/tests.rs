@@ -9,7 +9,8 @@
 
 use super::*;
 use crate::context::fixture::{
-    CPUS, FIRST, FREE, in_both_modes, nothing, on, record, refused, sound, stack, state, thread, threads,
+    CPUS, FIRST, FREE, flows, in_both_modes, nothing, on, record, refused, sound, stack, state, thread,
+    threads,
 };
 use crate::context::{FpState, TlsLimit, TlsSegment};
 use crate::frame::Kind;
@@ -272,11 +273,11 @@ in_both_modes! {
             });
         }
         // Without a window for stacks there are the flows that the CPUs booted with.
-        let none = world::<P>(2);
-        let flows = [0, 1].map(|number| on(&none, number, || none.current_thread()));
-        assert_eq!(flows.map(ThreadId::number), [0, 1]);
-        refused(&none, || none.swap(flows[0]), Violation::ThreadRunning(0));
-        refused(&none, || none.swap(flows[1]), Violation::ThreadRunning(1));
+        let none = flows::<P>();
+        let both = [0, 1].map(|number| on(none, number, || none.current_thread()));
+        assert_eq!(both.map(ThreadId::number), [0, 1]);
+        refused(none, || none.swap(both[0]), Violation::ThreadRunning(0));
+        refused(none, || none.swap(both[1]), Violation::ThreadRunning(1));
     }
 }
 

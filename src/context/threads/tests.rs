@@ -10,7 +10,8 @@
 use super::*;
 use crate::audit::Finding;
 use crate::context::fixture::{
-    CPUS, FIRST, FREE, in_both_modes, nothing, on, record, refused, sound, stack, state, thread, threads,
+    CPUS, FIRST, FREE, flows, in_both_modes, nothing, on, record, refused, sound, stack, state, thread,
+    threads,
 };
 use crate::context::state::tests::ALL;
 use crate::context::{StackId, ThreadId};
@@ -71,7 +72,7 @@ in_both_modes! {
 
     /// So many frames, and none around them.
     fn the_table_lies_in_its_frames<P>() {
-        for sva in [threads::<P>(), std::boxed::Box::leak(std::boxed::Box::new(world::<P>(1)))] {
+        for sva in [threads::<P>(), flows::<P>()] {
             let table = sva.half.threads;
             let (count, _) = Threads::frames_needed(table.window, table.cpus);
             let first = table.states.containing().number();

@@ -11,12 +11,13 @@
 
 use super::*;
 use crate::context::fixture::{
-    CPUS, FREE, at, handler, hook, in_both_modes, nothing, on, refused, sound, stack, stops, thread, threads,
+    CPUS, FREE, at, flows, handler, hook, in_both_modes, nothing, on, refused, sound, stack, stops, thread,
+    threads,
 };
 use crate::context::{PerCpu, TLS_SLOTS, TlsLimit, TlsSegment};
 use crate::frame::Kind;
 use crate::frame::word::Word;
-use crate::init::tests::world::{World, cpu, frame, world};
+use crate::init::tests::world::{World, cpu, frame};
 use crate::machine::emulated::Trap;
 use crate::mmu::PagingMode;
 use std::boxed::Box;
@@ -317,16 +318,16 @@ in_both_modes! {
 
     /// A kernel needs no window for stacks to run programs.
     fn a_flow_runs_programs_without_a_window_for_stacks<P>() {
-        let sva = world::<P>(2);
+        let sva = flows::<P>();
         for number in [0, 1] {
-            on(&sva, number, || {
+            on(sva, number, || {
                 let selector = sva.set_tls(0, segment(0x1000)).unwrap();
                 let with_tls = UserContext { fs: selector, gs: 0x43, ..context() };
-                let seen = shown(&sva, with_tls);
+                let seen = shown(sva, with_tls);
                 assert_eq!((seen.fs, seen.gs), (selector, 0));
             });
         }
-        sound(&sva);
+        sound(sva);
     }
 
     /// FS and GS are loaded anew when a slot is filled, changed or emptied, and on another CPU.

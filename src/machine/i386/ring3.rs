@@ -35,7 +35,8 @@ const GS: usize = offset_of!(UserContext, gs);
 /// Bytes from what `pushal` pushed last to the context's address: EDI to EAX, vector, error code, and EIP to SS.
 const CONTEXT: usize = 4 * (8 + 2 + 5);
 
-/// Enters ring 3 with `context` and `flags`; returns the vector that brought it back, and in the high half the error code.
+/// Enters ring 3 with `context` and `flags`; returns the vector that brought it back, and in the high half the
+/// error code.
 ///
 /// # Safety
 ///

@@ -14,53 +14,19 @@
 extern crate std;
 
 use super::*;
-use crate::mmu::two_level::tests::bits::{Bit, FRAMES, Form, OF_DEVICE, check_decode, check_history};
+use crate::mmu::two_level::tests::bits::{
+    Bit, FRAMES, Form, OF_DEVICE, OF_LEAF, OF_LINK, check_decode, check_history,
+};
 use std::vec::Vec;
 
 /// Intel SDM vol. 3, table 4-11, and what this library adds: see the other mode.
-const LEAF: Form = Form {
-    level: 1,
-    is_leaf: true,
-    low: [
-        Bit::One,  // P
-        Bit::Any,  // R/W
-        Bit::Any,  // U/S
-        Bit::Zero, // PWT
-        Bit::Zero, // PCD
-        Bit::Any,  // A
-        Bit::Any,  // D
-        Bit::Zero, // PAT
-        Bit::Zero, // G
-        Bit::Zero, // ignored
-        Bit::Zero, // ignored
-        Bit::Zero, // ignored
-    ],
-    no_execute: Bit::Any,
-};
+const LEAF: Form = Form { level: 1, is_leaf: true, low: OF_LEAF, no_execute: Bit::Any };
 
 /// The same for registers of a device.
 const DEVICE: Form = Form { low: OF_DEVICE, ..LEAF };
 
 /// Table 4-10: a PDE that links a table, which forbids nothing.
-const LINK: Form = Form {
-    level: 2,
-    is_leaf: false,
-    low: [
-        Bit::One,  // P
-        Bit::One,  // R/W
-        Bit::Any,  // U/S
-        Bit::Zero, // PWT
-        Bit::Zero, // PCD
-        Bit::Any,  // A
-        Bit::Zero, // ignored
-        Bit::Zero, // PS
-        Bit::Zero, // ignored
-        Bit::Zero, // ignored
-        Bit::Zero, // ignored
-        Bit::Zero, // ignored
-    ],
-    no_execute: Bit::Zero,
-};
+const LINK: Form = Form { level: 2, is_leaf: false, low: OF_LINK, no_execute: Bit::Zero };
 
 /// Table 4-8: a PDPTE. All but P and the address is reserved, a caching bit, or ignored.
 const POINTER: Form = Form {

@@ -17,53 +17,17 @@ use std::vec;
 use std::vec::Vec;
 
 pub(crate) mod bits;
-use bits::{Bit, Form, OF_DEVICE, check_decode, check_history};
+use bits::{Bit, Form, OF_DEVICE, OF_LEAF, OF_LINK, check_decode, check_history};
 
 /// Intel SDM vol. 3, table 4-6, and what this library adds: no caching bits on RAM, no global page,
 /// nothing in the ignored bits.
-const LEAF: Form = Form {
-    level: 1,
-    is_leaf: true,
-    low: [
-        Bit::One,  // P
-        Bit::Any,  // R/W
-        Bit::Any,  // U/S
-        Bit::Zero, // PWT
-        Bit::Zero, // PCD
-        Bit::Any,  // A
-        Bit::Any,  // D
-        Bit::Zero, // PAT
-        Bit::Zero, // G
-        Bit::Zero, // ignored
-        Bit::Zero, // ignored
-        Bit::Zero, // ignored
-    ],
-    no_execute: Bit::Zero,
-};
+const LEAF: Form = Form { level: 1, is_leaf: true, low: OF_LEAF, no_execute: Bit::Zero };
 
 /// The same for registers of a device.
 const DEVICE: Form = Form { low: OF_DEVICE, ..LEAF };
 
 /// Table 4-5: a PDE that links a table. It takes no right away, so R/W is set.
-const LINK: Form = Form {
-    level: 2,
-    is_leaf: false,
-    low: [
-        Bit::One,  // P
-        Bit::One,  // R/W
-        Bit::Any,  // U/S
-        Bit::Zero, // PWT
-        Bit::Zero, // PCD
-        Bit::Any,  // A
-        Bit::Zero, // ignored
-        Bit::Zero, // PS
-        Bit::Zero, // ignored
-        Bit::Zero, // ignored
-        Bit::Zero, // ignored
-        Bit::Zero, // ignored
-    ],
-    no_execute: Bit::Zero,
-};
+const LINK: Form = Form { level: 2, is_leaf: false, low: OF_LINK, no_execute: Bit::Zero };
 
 #[test]
 fn decode_takes_what_the_manual_allows_and_nothing_else() {

@@ -32,7 +32,39 @@ pub(crate) struct Form {
     pub(crate) no_execute: Bit,
 }
 
-/// The low bits of a leaf for registers of a device, in either mode: written, and never cached.
+/// The low bits of a leaf, in either mode: no caching bits on RAM, no global page, nothing in the ignored bits.
+pub(crate) const OF_LEAF: [Bit; 12] = [
+    Bit::One,  // P
+    Bit::Any,  // R/W
+    Bit::Any,  // U/S
+    Bit::Zero, // PWT
+    Bit::Zero, // PCD
+    Bit::Any,  // A
+    Bit::Any,  // D
+    Bit::Zero, // PAT
+    Bit::Zero, // G
+    Bit::Zero, // ignored
+    Bit::Zero, // ignored
+    Bit::Zero, // ignored
+];
+
+/// Those of an entry that links a table. It takes no right away, so R/W is set.
+pub(crate) const OF_LINK: [Bit; 12] = [
+    Bit::One,  // P
+    Bit::One,  // R/W
+    Bit::Any,  // U/S
+    Bit::Zero, // PWT
+    Bit::Zero, // PCD
+    Bit::Any,  // A
+    Bit::Zero, // ignored
+    Bit::Zero, // PS
+    Bit::Zero, // ignored
+    Bit::Zero, // ignored
+    Bit::Zero, // ignored
+    Bit::Zero, // ignored
+];
+
+/// Those of a leaf for registers of a device: written, and never cached.
 pub(crate) const OF_DEVICE: [Bit; 12] = [
     Bit::One,  // P
     Bit::One,  // R/W
