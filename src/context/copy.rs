@@ -8,13 +8,32 @@
 //! of the library's, so the observer of refusals is not told of it.
 
 use super::user::UserContext;
-use crate::address::{FRAME_BYTES, VirtAddr, widen};
+use crate::address::{FRAME_BYTES, PageRange, VirtAddr, widen};
 use crate::machine::Machine;
 use crate::sva::Sva;
 use crate::violation::{Progress, Violation};
 
 /// Where ESP of a callee's caller lies: a multiple of this, by the ABI.
 const STACK_ALIGNMENT: u32 = 16;
+
+/// The user window in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct UserBytes {
+    start: u32,
+    count: u32,
+}
+
+impl UserBytes {
+    pub(crate) const fn of(window: PageRange) -> Self {
+        Self { start: window.first().start().get(), count: window.count().wrapping_mul(FRAME_BYTES) }
+    }
+
+    /// How many there are from `at` to the end; 0 outside.
+    #[inline(always)]
+    const fn from(self, at: VirtAddr) -> u32 {
+        self.count.saturating_sub(at.get().wrapping_sub(self.start))
+    }
+}
 
 impl<M: Machine> Sva<M> {
     /// Copies user memory from `from` on to `bytes`, as the program could read it.
@@ -110,9 +129,7 @@ impl<M: Machine> Sva<M> {
     /// How many bytes there are from `from` to the end of the user window; 0 if it is outside.
     #[inline(always)]
     fn user_bytes_from(&self, from: VirtAddr) -> u32 {
-        let window = self.half.user;
-        let offset = from.get().wrapping_sub(window.first().start().get());
-        window.count().wrapping_mul(FRAME_BYTES).saturating_sub(offset)
+        self.half.user_bytes.from(from)
     }
 
     /// The refusal of a range that leaves the user window, of which the observer is told.
@@ -121,6 +138,15 @@ impl<M: Machine> Sva<M> {
         let violation = Violation::NotAUserRange(at);
         self.machine.observer().tell(&self.machine, violation);
         violation
+    }
+
+    /// Checks that `length` bytes at `at` lie in the user window.
+    #[inline(always)]
+    pub(super) fn check_user(&self, at: VirtAddr, length: u32) -> Result<(), Violation> {
+        if cfg!(not(sva_os_unchecked)) && length > self.user_bytes_from(at) {
+            return Err(self.outside(at));
+        }
+        Ok(())
     }
 
     /// Does `copy` of `length` bytes at `at`, which answers how many it did; `fault` is what stopped it.
@@ -133,8 +159,8 @@ impl<M: Machine> Sva<M> {
         copy: impl FnOnce() -> u32,
     ) -> Progress {
         let wanted = u32::try_from(length).unwrap_or(u32::MAX);
-        if cfg!(not(sva_os_unchecked)) && wanted > self.user_bytes_from(at) {
-            return Progress { done: 0, refused: Some(self.outside(at)) };
+        if let Err(violation) = self.check_user(at, wanted) {
+            return Progress { done: 0, refused: Some(violation) };
         }
         let done = copy();
         let stopped = (done != wanted).then(|| fault(VirtAddr::new(at.get().wrapping_add(done))));

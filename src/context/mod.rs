@@ -9,9 +9,11 @@
 //! | [`new_thread`](crate::Sva::new_thread) | | `thread` |
 //! | [`swap`](crate::Sva::swap), and how threads end | | `swap` |
 //! | [`UserContext`], [`run`](crate::Sva::run) | a program in ring 3, until it comes back | `user` |
+//! | [`UserFlags`] | its EFLAGS | `flags` |
 //! | [`TlsSegment`] | segments for thread-local storage | `tls` |
 //! | [`FpState`] | x87 and SSE registers | `fp` |
 //! | [`copy_from_user`](crate::Sva::copy_from_user) and others | | `copy` |
+//! | [`UserRange`] | copies piece by piece | `range` |
 //! | [`PerCpu`] | data of each CPU, which no thread keeps over a swap | `per_cpu` |
 //!
 //! A thread begins in a closure, and ends only by returning from it: until then its stack may hold values
@@ -21,12 +23,14 @@
 mod copy;
 #[cfg(all(test, feature = "emulated"))]
 mod fixture;
+mod flags;
 mod fp;
 #[cfg(all(test, loom))]
 mod loom_tests;
 mod name;
 mod per_cpu;
 pub(crate) mod processor;
+mod range;
 mod stack;
 mod state;
 mod swap;
@@ -35,9 +39,12 @@ pub(crate) mod threads;
 mod tls;
 mod user;
 
+pub(crate) use copy::UserBytes;
+pub use flags::UserFlags;
 pub use fp::{FpPolicy, FpState};
 pub use name::{StackId, ThreadId};
 pub use per_cpu::PerCpu;
+pub use range::UserRange;
 pub use stack::StackFrames;
 pub(crate) use stack::Top;
 pub(crate) use state::State;

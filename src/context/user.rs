@@ -4,6 +4,7 @@
 //! there is nothing to forge: the kernel may write into a [`UserContext`] what it likes, and copy and keep it;
 //! whatever it holds, ring 3 is what it is entered with.
 
+use super::flags::UserFlags;
 use super::processor::{NULL_SELECTORS, Processor};
 use crate::address::{Frame, VirtAddr};
 use crate::context::FpPolicy;
@@ -18,8 +19,8 @@ use crate::violation::Violation;
 /// The registers of a user program.
 ///
 /// Whatever they hold, the program runs in ring 3, with interrupts on, in the flat segments that the library
-/// has for it: [`run`](Sva::run) makes null of a selector that is not one of these, and drops those
-/// [`flags`](Self::flags) that are not a program's to set.
+/// has for it: [`run`](Sva::run) makes null of a selector that is not one of these, and [`UserFlags`] are those of
+/// a program.
 #[doc(alias = "sva_icontext")]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(C)]
@@ -28,8 +29,8 @@ pub struct UserContext {
     pub registers: Registers,
     /// EIP.
     pub instruction: u32,
-    /// EFLAGS. Of it only [`UserContext::FLAGS`] are taken.
-    pub flags: u32,
+    /// EFLAGS.
+    pub flags: UserFlags,
     /// DS.
     pub ds: u16,
     /// ES.
@@ -40,13 +41,7 @@ pub struct UserContext {
     pub gs: u16,
 }
 
-/// EFLAGS bits (Intel SDM vol. 1, 3.4.3).
-const INTERRUPT: u32 = 1 << 9;
-const ALWAYS_SET: u32 = 1 << 1;
-
 impl UserContext {
-    /// The EFLAGS that are a program's own: the status flags, DF, TF, AC and ID.
-    pub const FLAGS: u32 = 0x0000_0cd5 | 1 << 8 | 1 << 18 | 1 << 21;
     /// The selector of the flat data segment.
     pub const DATA: u16 = Selector::USER_DATA.bits();
 
@@ -57,7 +52,7 @@ impl UserContext {
         Self {
             registers,
             instruction: instruction.get(),
-            flags: 0,
+            flags: UserFlags::new(0),
             ds: Self::DATA,
             es: Self::DATA,
             fs: 0,
@@ -69,16 +64,6 @@ impl UserContext {
     #[inline(always)]
     fn thread_selectors(&self) -> u32 {
         u32::from(self.fs) | u32::from(self.gs) << 16
-    }
-
-    /// The EFLAGS that ring 3 is entered with.
-    #[inline(always)]
-    const fn entry_flags(&self) -> u32 {
-        if cfg!(sva_os_unchecked) {
-            self.flags
-        } else {
-            (self.flags | INTERRUPT | ALWAYS_SET) & (Self::FLAGS | INTERRUPT | ALWAYS_SET)
-        }
     }
 
     /// Whether DS and ES are those that nearly every program has.
@@ -154,8 +139,8 @@ impl<M: Machine> Sva<M> {
     ///
     /// # Checks
     ///
-    /// Whatever `context` holds: CS and SS are ring 3's, other selectors are data of ring 3 or null, IF is set,
-    /// IOPL, VM, NT and RF are clear (invariant 14); the root is one as long as it is loaded; no handler runs
+    /// Whatever `context` holds: CS and SS are ring 3's, other selectors are data of ring 3 or null, EFLAGS are a
+    /// program's by their type (invariant 14); the root is one as long as it is loaded; no handler runs
     /// here, and no per-CPU data is borrowed. Attacks S13, U1 to U3, U6, U7, U9.
     #[doc(alias = "sva_reinit_icontext")]
     #[doc(alias = "sva_load_icontext")]
@@ -212,13 +197,11 @@ impl<M: Machine> Sva<M> {
         trap
     }
 
-    /// Enters ring 3 with the selectors of `context`, which were sanitised, and with what of its flags is a program's.
+    /// Enters ring 3 with `context`, whose selectors were sanitised.
     #[inline(always)]
     fn enter_sanitised(&self, context: &mut UserContext) -> UserTrap {
-        let flags = context.entry_flags();
-        // SAFETY: the flags are as these must be, and the caller sanitised the selectors and loaded FS and GS;
-        // interrupts are off.
-        unsafe { self.machine.enter_user(context, flags) }
+        // SAFETY: the caller sanitised the selectors and loaded FS and GS; interrupts are off.
+        unsafe { self.machine.enter_user(context) }
     }
 
     /// Sanitises the selectors of `context`, and loads FS and GS.

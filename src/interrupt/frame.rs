@@ -160,7 +160,7 @@ impl Interrupted {
             error_code: trap.error_code,
             eip: instruction,
             cs: Selector::USER_CODE.bits().into(),
-            eflags: flags,
+            eflags: flags.bits(),
         };
         Self { saved, outer: OuterStack { esp, ss: Selector::USER_DATA.bits().into() }, fault }
     }

@@ -127,7 +127,7 @@ impl<P: PagingMode> Context for Bare<P> {
         panic!("no threads")
     }
 
-    unsafe fn enter_user(&self, _context: &mut UserContext, _flags: u32) -> UserTrap {
+    unsafe fn enter_user(&self, _context: &mut UserContext) -> UserTrap {
         panic!("no programs")
     }
 

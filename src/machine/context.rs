@@ -37,11 +37,10 @@ pub trait Context: Sealed {
         Self: Machine + Sized;
 
     /// Enters ring 3 with `context`. Returns when it comes back, with interrupts off, with the trap that brought
-    /// it, and with its registers in `context`. EFLAGS become `flags`, not those of `context`.
+    /// it, and with its registers in `context`.
     ///
-    /// `context` has selectors of a user program, and FS and GS are loaded; `flags` are a user program's, with IF.
-    /// Interrupts are off.
-    unsafe fn enter_user(&self, context: &mut UserContext, flags: u32) -> UserTrap;
+    /// `context` has selectors of a user program, and FS and GS are loaded. Interrupts are off.
+    unsafe fn enter_user(&self, context: &mut UserContext) -> UserTrap;
 
     /// Loads FS and GS: null, or data segments of ring 3 in the GDT.
     unsafe fn load_thread_selectors(&self, fs: u16, gs: u16);

@@ -5,6 +5,7 @@
 
 use super::mode::{Geometry, Half, PagingMode, Rights};
 use crate::address::{Frame, FrameRange, Page, PageRange};
+use crate::context::UserBytes;
 use crate::context::threads::Threads;
 use crate::frame::Kind;
 use crate::frame::table::Frames;
@@ -19,6 +20,8 @@ pub(crate) struct KernelHalf {
     pub(crate) segments: Segments,
     pub(crate) direct_map: DirectMap,
     pub(crate) user: PageRange,
+    /// The same in bytes.
+    pub(crate) user_bytes: UserBytes,
     /// What stands in the window for stacks.
     pub(crate) threads: Threads,
     /// That window, before the threads have a place.
@@ -65,6 +68,7 @@ impl KernelHalf {
             segments: Segments::new(layout.image)?,
             direct_map: layout.direct_map,
             user: layout.user,
+            user_bytes: UserBytes::of(layout.user),
             threads: Threads::NONE,
             stacks: layout.stacks,
             devices: Window::of(layout.devices),

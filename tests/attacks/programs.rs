@@ -4,7 +4,7 @@ use crate::common::world::{FIRST_FREE, frame, low_world, page};
 use crate::stage::{Machine, Stage, cpu, cpus, sound};
 use std::sync::{Arc, Mutex};
 use sva_os::address::{Frame, VirtAddr};
-use sva_os::context::{Exit, FpPolicy, FpState, TlsLimit, TlsSegment, UserContext};
+use sva_os::context::{Exit, FpPolicy, FpState, TlsLimit, TlsSegment, UserContext, UserFlags};
 use sva_os::frame::Kind;
 use sva_os::interrupt::{Exception, Line, Vector};
 use sva_os::machine::emulated::Trap;
@@ -62,10 +62,10 @@ attacks! {
         for flags in (0..32).flat_map(|bit| [1 << bit, !(1_u32 << bit)]).chain([0, u32::MAX]) {
             for enabled in [true, false] {
                 stage.sva.machine().set_interrupts(cpu(0), enabled);
-                let mut context = UserContext { flags, ..context(&stage) };
+                let mut context = UserContext { flags: UserFlags::new(flags), ..context(&stage) };
                 stage.sva.run(stage.root, &mut context).unwrap();
                 let (seen, was_on) = seen.lock().unwrap().unwrap();
-                assert_eq!(seen.flags, flags & OWN | IF | 2);
+                assert_eq!(seen.flags.bits(), flags & OWN | IF | 2);
                 assert!(was_on);
                 assert_eq!(stage.sva.machine().interrupts_enabled(cpu(0)), enabled);
             }
@@ -155,6 +155,7 @@ attacks! {
                 assert_eq!(sva.copy_from_user(from, &mut bytes), expected, "{at:#x}");
                 assert_eq!(sva.copy_to_user(from, &bytes), expected);
                 assert_eq!(sva.zero_user(from, length as u32), expected);
+                assert_eq!(sva.user_range(from, length as u32).err(), outside(at));
                 assert!(bytes.iter().all(|byte| *byte == 0x77));
                 assert_eq!(sva.machine().digest(), before);
             }
@@ -216,16 +217,16 @@ attacks! {
         stage.sva.interrupts().register_line(Line::TIMER, &|frame| assert!(frame.is_from_user())).unwrap();
         for vector in [0, 1, 3, 6, 13, 14, 17, 32, 0x80, 0x90] {
             stage.sva.machine().set_program(Some(Arc::new(move |_, context| {
-                context.flags = u32::MAX;
+                context.flags = UserFlags::new(u32::MAX);
                 Trap::new(Vector::from_number(vector))
             })));
             let mut context = context(&stage);
             stage.sva.run(stage.root, &mut context).unwrap();
-            assert_eq!(context.flags, OWN | IF | 2, "vector {vector}");
+            assert_eq!(context.flags.bits(), OWN | IF | 2, "vector {vector}");
             assert!(stage.sva.machine().interrupts_enabled(cpu(0)));
             let seen = show(&stage, SYSTEM_CALL);
             stage.sva.run(stage.root, &mut context).unwrap();
-            assert_eq!(seen.lock().unwrap().unwrap().0.flags, OWN | IF | 2);
+            assert_eq!(seen.lock().unwrap().unwrap().0.flags.bits(), OWN | IF | 2);
         }
         stage.sound();
     }

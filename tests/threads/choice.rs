@@ -9,7 +9,7 @@ use proptest::strategy::{NewTree, ValueTree};
 use proptest::test_runner::TestRunner;
 use proptest_state_machine::ReferenceStateMachine;
 use std::rc::Rc;
-use sva_os::context::{FpPolicy, UserContext};
+use sva_os::context::{FpPolicy, UserContext, UserFlags};
 use sva_os::interrupt::{Exception, Registers};
 use sva_os::mmu::PagingMode;
 
@@ -252,7 +252,7 @@ fn context(picker: &mut Picker<'_>) -> UserContext {
     UserContext {
         registers: registers(picker),
         instruction: picker.word(),
-        flags: picker.word(),
+        flags: UserFlags::new(picker.word()),
         ds: usual(picker),
         es: usual(picker),
         fs: picker.selector(),

@@ -12,7 +12,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use sva_os::address::{Frame, VirtAddr};
-use sva_os::context::{FpState, PerCpu, StackId, ThreadId, UserContext};
+use sva_os::context::{FpState, PerCpu, StackId, ThreadId, UserContext, UserFlags};
 use sva_os::frame::Kind;
 use sva_os::interrupt::{Exception, Interrupts, TrapFrame, Vector};
 use sva_os::machine::emulated::Trap;
@@ -337,7 +337,7 @@ impl<P: PagingMode> Player for Client<P> {
                 Act::Registers(registers, instruction, flags) => {
                     context.registers = registers;
                     context.instruction = instruction;
-                    context.flags = flags;
+                    context.flags = UserFlags::new(flags);
                 }
                 Act::Segment(which, selector) => *selectors(context)[which] = selector,
             }

@@ -5,7 +5,7 @@ use super::predict::{HANDLED, Predicted};
 use super::reference::{Cpu, World};
 use sva_os::Violation;
 use sva_os::address::VirtAddr;
-use sva_os::context::{Exit, UserContext, UserException};
+use sva_os::context::{Exit, UserContext, UserException, UserFlags};
 use sva_os::interrupt::{ErrorCode, Exception, Line, Vector};
 
 /// EFLAGS (Intel SDM vol. 1, figure 3-8).
@@ -112,7 +112,7 @@ impl World {
             Act::Registers(registers, instruction, flags) => {
                 context.registers = registers;
                 context.instruction = instruction;
-                context.flags = flags;
+                context.flags = UserFlags::new(flags);
             }
             Act::Segment(which, selector) => *selectors(context)[which] = selector,
         }
@@ -127,7 +127,7 @@ impl World {
             (entry @ 7..10, 0) => tls[usize::from(entry) - 7] != 0,
             _ => false,
         };
-        context.flags = context.flags & OWN | INTERRUPT | ALWAYS;
+        assert_eq!(context.flags.bits() & !OWN, INTERRUPT | ALWAYS);
         for selector in selectors(&mut context) {
             *selector = if may_have(*selector) { *selector } else { 0 };
         }

@@ -3,7 +3,7 @@
 use crate::address::{FRAME_BYTES, Frame, FrameRange, Page, PageRange, PhysAddr, VirtAddr};
 use crate::context::processor::Processors;
 use crate::context::threads::Threads;
-use crate::context::{Entry, Top, UserContext, UserTrap};
+use crate::context::{Entry, Top, UserBytes, UserContext, UserTrap};
 use crate::frame::Kind;
 use crate::frame::table::Frames;
 use crate::frame::word::Word as FrameWord;
@@ -484,13 +484,15 @@ pub(crate) fn sva(machine: Tiny) -> Sva<Tiny> {
 
 /// The same with these threads.
 pub(crate) fn sva_with(machine: Tiny, threads: Threads) -> Sva<Tiny> {
+    let user = PageRange::new(Page::ZERO, 0xc_0000).unwrap();
     let half = KernelHalf {
         segments: Segments::new(&[]).unwrap(),
         direct_map: DirectMap { first: Page::ZERO, frames: FrameRange::EMPTY },
         stacks: PageRange::EMPTY,
         devices: crate::io::window::Window::NONE,
         threads,
-        user: PageRange::new(Page::ZERO, 0xc_0000).unwrap(),
+        user,
+        user_bytes: UserBytes::of(user),
         constant: None,
         root: SEALED_ROOT,
         tables: FrameRange::EMPTY,

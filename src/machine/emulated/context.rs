@@ -7,7 +7,7 @@ use super::access::{Access, Use};
 use super::trap::Trap;
 use super::{Emulated, Step};
 use crate::address::{Page, PhysAddr, VirtAddr};
-use crate::context::{Entry, State, ThreadId, Top, UserContext, UserTrap};
+use crate::context::{Entry, State, ThreadId, Top, UserContext, UserFlags, UserTrap};
 use crate::interrupt::Vector;
 use crate::interrupt::descriptor::{Descriptor, Selector, user_selector_slot};
 use crate::machine::{self, Cpu, Machine, Memory};
@@ -128,8 +128,8 @@ impl<P: PagingMode> machine::Context for Emulated<P> {
         self.change_stack(next);
     }
 
-    unsafe fn enter_user(&self, context: &mut UserContext, flags: u32) -> UserTrap {
-        self.run_program(context, flags)
+    unsafe fn enter_user(&self, context: &mut UserContext) -> UserTrap {
+        self.run_program(context)
     }
 
     unsafe fn load_thread_selectors(&self, fs: u16, gs: u16) {
@@ -268,14 +268,10 @@ impl<P: PagingMode> Emulated<P> {
     }
 
     /// Enters ring 3, as IRET would, lets the program run, and takes the trap that it ends with.
-    pub(super) fn run_program(&self, context: &mut UserContext, flags: u32) -> UserTrap {
-        const INTERRUPT: u32 = 1 << 9;
-        const FORBIDDEN: u32 = !(UserContext::FLAGS | INTERRUPT | 2);
+    pub(super) fn run_program(&self, context: &mut UserContext) -> UserTrap {
         let cpu = self.cpu();
-        assert_eq!(flags & FORBIDDEN, 0, "EFLAGS {flags:#x} in ring 3");
-        assert_ne!(flags & INTERRUPT, 0, "ring 3 without interrupts");
-        assert_ne!(flags & 2, 0, "EFLAGS without its bit 1");
-        context.flags = flags;
+        let flags = context.flags.bits();
+        assert_eq!(flags & !UserFlags::OWN, 0x202, "EFLAGS {flags:#x} in ring 3");
         assert!(!self.interrupts_enabled(cpu), "ring 3 is entered with interrupts off");
         {
             let core = self.core(cpu).context();
@@ -301,7 +297,6 @@ impl<P: PagingMode> Emulated<P> {
         }
         core.load_selectors(context.fs, context.gs);
         core.fault = trap.fault;
-        context.flags = context.flags & UserContext::FLAGS | INTERRUPT | 2;
         UserTrap { vector: trap.vector.into(), error_code: trap.error_code }
     }
 

@@ -124,9 +124,9 @@ impl<P: PagingMode> Context for I386<P> {
     }
 
     #[inline(always)]
-    unsafe fn enter_user(&self, context: &mut UserContext, flags: u32) -> UserTrap {
+    unsafe fn enter_user(&self, context: &mut UserContext) -> UserTrap {
         // SAFETY: the caller's list.
-        ring3::trap(unsafe { ring3::enter(context, flags) })
+        ring3::trap(unsafe { ring3::enter(context) })
     }
 
     unsafe fn load_thread_selectors(&self, fs: u16, gs: u16) {

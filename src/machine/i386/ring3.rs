@@ -35,17 +35,16 @@ const GS: usize = offset_of!(UserContext, gs);
 /// Bytes from what `pushal` pushed last to the context's address: EDI to EAX, vector, error code, and EIP to SS.
 const CONTEXT: usize = 4 * (8 + 2 + 5);
 
-/// Enters ring 3 with `context` and `flags`; returns the vector that brought it back, and in the high half the
+/// Enters ring 3 with `context`; returns the vector that brought it back, and in the high half the
 /// error code.
 ///
 /// # Safety
 ///
 /// As [`Context::enter_user`](crate::machine::Context::enter_user).
 #[unsafe(naked)]
-pub(super) unsafe extern "C" fn enter(context: *mut UserContext, flags: u32) -> u64 {
+pub(super) unsafe extern "C" fn enter(context: *mut UserContext) -> u64 {
     naked_asm!(
         "movl 4(%esp), %eax",
-        "movl 8(%esp), %ecx",
         "pushl %ebp",
         "pushl %ebx",
         "pushl %esi",
@@ -54,7 +53,7 @@ pub(super) unsafe extern "C" fn enter(context: *mut UserContext, flags: u32) -> 
         "movl %esp, {task}+{esp0}",
         "pushl ${user_data}",
         "pushl {esp}(%eax)",
-        "pushl %ecx",
+        "pushl {flags}(%eax)",
         "pushl ${user_code}",
         "pushl {eip}(%eax)",
         "movl {ebx}(%eax), %ebx",
@@ -80,6 +79,7 @@ pub(super) unsafe extern "C" fn enter(context: *mut UserContext, flags: u32) -> 
         ebp = const EBP,
         esp = const ESP,
         eip = const EIP,
+        flags = const FLAGS,
         ds = const DS,
         es = const ES,
         options(att_syntax),

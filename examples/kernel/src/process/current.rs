@@ -7,7 +7,7 @@ use crate::fs::descriptors::Descriptors;
 use crate::fs::file::File;
 use crate::fs::subject::Subject;
 use crate::fs::tty::{Access, Tty};
-use crate::machine::sva;
+use crate::machine::{Machine, sva};
 use crate::memory::pool;
 use crate::memory::user::{self, Shared};
 use crate::schedule;
@@ -17,7 +17,7 @@ use alloc::sync::Arc;
 use spin::Mutex;
 use sva_os::Violation;
 use sva_os::address::{Frame, VirtAddr};
-use sva_os::context::{TLS_SLOTS, TlsSegment, UserContext};
+use sva_os::context::{TLS_SLOTS, TlsSegment, UserContext, UserRange};
 
 /// A stack for signal handlers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -67,22 +67,41 @@ pub struct Current {
     pub is_over: bool,
 }
 
+/// Memory of a program that a call names.
+type Range = UserRange<'static, Machine>;
+
 /// Where what is read for a program goes.
 pub struct UserSink {
-    at: u32,
+    range: Range,
     stopped: Option<Violation>,
 }
 
 /// Where what a program writes comes from.
+#[derive(Clone, Copy)]
 pub struct UserSource {
-    at: u32,
+    range: Range,
     stopped: Option<Violation>,
 }
 
+/// So many bytes at `at`.
+///
+/// # Errors
+///
+/// EFAULT if these are no addresses of a program's.
+#[inline(always)]
+fn range(at: u32, count: u32) -> Result<Range> {
+    sva().user_range(VirtAddr::new(at), count).map_err(|_| Errno::EFAULT)
+}
+
 impl UserSink {
-    /// To what lies at `at`.
-    pub const fn new(at: u32) -> Self {
-        Self { at, stopped: None }
+    /// To so many bytes at `at`.
+    ///
+    /// # Errors
+    ///
+    /// EFAULT if these are no addresses of a program's.
+    #[inline(always)]
+    pub fn new(at: u32, count: u32) -> Result<Self> {
+        Ok(Self { range: range(at, count)?, stopped: None })
     }
 
     /// Where a page was missing.
@@ -92,9 +111,14 @@ impl UserSink {
 }
 
 impl UserSource {
-    /// From what lies at `at`.
-    pub const fn new(at: u32) -> Self {
-        Self { at, stopped: None }
+    /// From so many bytes at `at`.
+    ///
+    /// # Errors
+    ///
+    /// EFAULT if these are no addresses of a program's.
+    #[inline(always)]
+    pub fn new(at: u32, count: u32) -> Result<Self> {
+        Ok(Self { range: range(at, count)?, stopped: None })
     }
 
     /// Where a page was missing.
@@ -105,15 +129,13 @@ impl UserSource {
 
 impl Sink for UserSink {
     fn put(&mut self, bytes: &[u8]) -> Result<usize> {
-        let progress = sva().copy_to_user(VirtAddr::new(self.at), bytes);
-        self.at = self.at.wrapping_add(progress.done);
+        let progress = self.range.write(bytes);
         self.stopped = progress.refused;
         Ok(progress.done as usize)
     }
 
     fn put_zeros(&mut self, count: usize) -> Result<usize> {
-        let progress = sva().zero_user(VirtAddr::new(self.at), u32::try_from(count).unwrap_or(u32::MAX));
-        self.at = self.at.wrapping_add(progress.done);
+        let progress = self.range.zero(count);
         self.stopped = progress.refused;
         Ok(progress.done as usize)
     }
@@ -121,15 +143,14 @@ impl Sink for UserSink {
 
 impl Source for UserSource {
     fn get(&mut self, buffer: &mut [u8]) -> Result<usize> {
-        let progress = sva().copy_from_user(VirtAddr::new(self.at), buffer);
-        self.at = self.at.wrapping_add(progress.done);
+        let progress = self.range.read(buffer);
         self.stopped = progress.refused;
         Ok(progress.done as usize)
     }
 }
 
 /// Bytes that are written to a file at once.
-const PIECE: usize = 64 << 10;
+const PIECE: u32 = 64 << 10;
 /// The most that one call reads or writes, as in Linux.
 const MOST: u32 = 0x7fff_f000;
 
@@ -225,8 +246,9 @@ impl Current {
     ) -> Result<u32> {
         let mut tries = 0;
         loop {
-            let mut sink = UserSink::new(to);
-            let done = read(count.min(MOST) as usize, &mut sink)?;
+            let count = count.min(MOST);
+            let mut sink = UserSink::new(to, count)?;
+            let done = read(count as usize, &mut sink)?;
             match sink.stopped {
                 Some(stopped) if done == 0 && tries < 3 => user::bring_in(&self.space, stopped)?,
                 _ => return Ok(done as u32),
@@ -246,13 +268,10 @@ impl Current {
         let count = count.min(MOST);
         let mut done = 0;
         loop {
-            let mut sink = UserSink { at: to.wrapping_add(done), stopped: None };
-            let left = (count - done) as usize;
-            let result = if done == 0 {
-                self.until_ready(file, 1, || read(done.into(), left, &mut sink))
-            } else {
-                read(done.into(), left, &mut sink)
-            };
+            let left = count - done;
+            let mut sink = UserSink::new(to.wrapping_add(done), left)?;
+            let mut once = || read(done.into(), left as usize, &mut sink);
+            let result = if done == 0 { self.until_ready(file, 1, once) } else { once() };
             match result {
                 Ok(more) => done += more as u32,
                 Err(_) if done > 0 => return Ok(done),
@@ -281,17 +300,18 @@ impl Current {
         let is_kept = file.inode().is_some_and(|inode| inode.is_regular());
         let mut done = 0;
         loop {
-            let mut source = UserSource { at: from.wrapping_add(done), stopped: None };
-            let mut left = (count - done) as usize;
+            let mut left = count - done;
             if is_kept {
                 left = left.min(PIECE);
-                if !pool::has_room(left + PIECE / 16) {
+                if !pool::has_room((left + PIECE / 16) as usize) {
                     return if done > 0 { Ok(done) } else { Err(Errno::ENOSPC) };
                 }
             }
+            let start = UserSource::new(from.wrapping_add(done), left)?;
+            let mut source = start;
             let result = self.until_ready(file, 4, || {
-                source.at = from.wrapping_add(done);
-                write(done.into(), left, &mut source)
+                source = start;
+                write(done.into(), left as usize, &mut source)
             });
             let more = match result {
                 Ok(more) => more as u32,

@@ -9,7 +9,7 @@ use crate::process::Current;
 use crate::schedule;
 use crate::syscall::number;
 use core::sync::atomic::Ordering;
-use sva_os::context::{FpState, UserContext};
+use sva_os::context::{FpState, UserContext, UserFlags};
 
 /// The selector of ring 3's code as programs see it: the descriptor before that of its data.
 const CODE: u16 = UserContext::DATA - 8;
@@ -158,7 +158,7 @@ fn push(current: &mut Current, action: Action, info: Info, trap: [u32; 2], addre
         ],
         trap,
         instruction: context.instruction,
-        flags: context.flags,
+        flags: context.flags.bits(),
         floats,
         mask: mask.0 as u32,
         address,
@@ -195,7 +195,7 @@ fn push(current: &mut Current, action: Action, info: Info, trap: [u32; 2], addre
     context.registers.edx = if is_rich { at + frame::RICH_INFO } else { 0 };
     context.registers.ecx = if is_rich { at + frame::RICH_UCONTEXT } else { 0 };
     context.instruction = action.handler;
-    context.flags &= !CLEARED;
+    context.flags = UserFlags::new(context.flags.bits() & !CLEARED);
     context.ds = UserContext::DATA;
     context.es = UserContext::DATA;
     set_blocked(current, blocked.and(action.mask).and(own));
@@ -252,7 +252,7 @@ fn restore(current: &mut Current, way: Return) -> Result<u32> {
     (registers.edi, registers.esi, registers.ebp, registers.esp) = (edi, esi, ebp, esp);
     (registers.ebx, registers.edx, registers.ecx) = (ebx, edx, ecx);
     context.instruction = saved.instruction;
-    context.flags = saved.flags;
+    context.flags = UserFlags::new(saved.flags);
     set_blocked(current, Set(u64::from(low) | u64::from(high) << 32));
     Ok(eax)
 }

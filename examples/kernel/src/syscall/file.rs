@@ -7,7 +7,7 @@ use crate::fs::dirent::Layout;
 use crate::fs::file::{File, Whence};
 use crate::fs::flags::OpenFlags;
 use crate::fs::tty::{Access, Patience, Tty, access_of};
-use crate::memory::{pool, user};
+use crate::memory::{END_PAGE, PAGE, pool, user};
 use crate::process::Current;
 use crate::process::current::{UserSink, UserSource};
 use crate::time::{self, Event, SECOND};
@@ -434,9 +434,11 @@ pub(super) fn ioctl(current: &mut Current, descriptor: u32, what: u32, value: u3
         current.check_foreground(terminal, access_of(what))?;
     }
     let job = current.process.job();
+    // How much is read or written there, if it is an address at all, each request knows.
+    let room = (END_PAGE * PAGE).saturating_sub(value);
     let mut tries = 0;
     loop {
-        let (mut source, mut sink) = (UserSource::new(value), UserSink::new(value));
+        let (mut source, mut sink) = (UserSource::new(value, room)?, UserSink::new(value, room)?);
         let result = file.ioctl(job, what, value, &mut source, &mut sink);
         let stopped = source.stopped().or(sink.stopped());
         match (result, stopped) {

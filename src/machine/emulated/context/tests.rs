@@ -33,14 +33,13 @@ fn set_tls(machine: &Machine, slot: u32, segment: Descriptor) {
 }
 
 fn context() -> UserContext {
-    UserContext { flags: 0x202, ..UserContext::new(VirtAddr::new(0), VirtAddr::new(0)) }
+    UserContext::new(VirtAddr::new(0), VirtAddr::new(0))
 }
 
 /// Enters ring 3 with interrupts off, as the library does.
 fn enter(machine: &Machine, mut context: UserContext) -> (UserTrap, UserContext) {
     machine.set_interrupts(BOOT, false);
-    let flags = context.flags;
-    (machine.run_program(&mut context, flags), context)
+    (machine.run_program(&mut context), context)
 }
 
 #[test]
@@ -97,14 +96,18 @@ fn a_register_stands_for_what_was_loaded() {
 #[test]
 fn only_flags_of_ring_3_enter_it() {
     let machine = machine::<TwoLevel>();
-    for bit in (0..32).filter(|bit| 1 << bit & (UserContext::FLAGS | 0x202) == 0) {
-        let context = UserContext { flags: 0x202 | 1 << bit, ..context() };
-        assert!(objection(|| _ = enter(&machine, context)).contains("in ring 3"), "bit {bit}");
+    let refused = |bits| {
+        let context = UserContext { flags: UserFlags::forged(bits), ..context() };
+        assert!(objection(|| _ = enter(&machine, context)).contains("in ring 3"), "{bits:#x}");
+    };
+    for bit in (0..32).filter(|bit| 1 << bit & (UserFlags::OWN | 0x202) == 0) {
+        refused(0x202 | 1 << bit);
     }
-    let closed = UserContext { flags: 2, ..context() };
-    assert!(objection(|| _ = enter(&machine, closed)).contains("ring 3 without interrupts"));
+    // Without IF, and without the bit that is always set.
+    refused(2);
+    refused(0x200);
     machine.set_interrupts(BOOT, true);
-    let said = objection(|| _ = machine.run_program(&mut context(), 0x202));
+    let said = objection(|| _ = machine.run_program(&mut context()));
     assert_eq!(said, "ring 3 is entered with interrupts off");
 }
 
@@ -116,7 +119,7 @@ fn a_program_comes_back_by_its_trap() {
     let fault = VirtAddr::new(0x1234);
     machine.set_program(Some(Arc::new(move |cpu, context| {
         assert_eq!(cpu, BOOT);
-        (context.fs, context.es, context.flags) = (0x3b, USER, u32::MAX);
+        (context.fs, context.es, context.flags) = (0x3b, USER, UserFlags::new(u32::MAX));
         Trap { error_code: 6, fault, ..Trap::new(Vector::from_number(14)) }
     })));
     let (trap, context) = enter(&machine, context());
@@ -124,7 +127,7 @@ fn a_program_comes_back_by_its_trap() {
     assert_eq!(machine.fault_address(), fault);
     assert!(!machine.interrupts_enabled(BOOT));
     // It cannot load what is not there, nor change what is not its own.
-    assert_eq!((context.fs, context.es, context.flags), (0, USER, UserContext::FLAGS | 0x202));
+    assert_eq!((context.fs, context.es, context.flags), (0, USER, UserFlags::new(u32::MAX)));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::program::{CODE, DATA, Program, STACK, program};
 use super::{Kernel, cpu, frames, println};
 use core::sync::atomic::{AtomicU32, Ordering};
 use sva_os::address::{Frame, VirtAddr};
-use sva_os::context::{Exit, UserContext, UserException};
+use sva_os::context::{Exit, UserContext, UserException, UserFlags};
 use sva_os::interrupt::{ErrorCode, Exception, Line, Registers, TrapFrame, Vector};
 
 /// How a program's registers are when its instruction comes.
@@ -59,7 +59,7 @@ impl Tried {
         sva.write_bytes(self.stack, 4096 - 16, stack.as_flattened()).unwrap();
         let top = VirtAddr::new(STACK.get() - instructions::FAR_FRAME);
         let mut context = UserContext::new(VirtAddr::new(CODE.get() + 1), top);
-        context.flags = cpu::OVERFLOW;
+        context.flags = UserFlags::new(cpu::OVERFLOW);
         if start == Start::Hostile {
             context.instruction = CODE.get();
             // AX is null, for what loads it into SS.
@@ -163,7 +163,7 @@ impl Seen<'_> {
             expected.esp += 4;
             wanted = HOSTILE_FLAGS;
         }
-        self.context.registers == expected && self.context.flags & flags == wanted
+        self.context.registers == expected && self.context.flags.bits() & flags == wanted
     }
 }
 

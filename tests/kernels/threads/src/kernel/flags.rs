@@ -2,7 +2,7 @@
 
 use super::program::{Program, program};
 use super::{Kernel, cpu, frames, println};
-use sva_os::context::{Exit, UserContext, UserException};
+use sva_os::context::{Exit, UserException, UserFlags};
 use sva_os::interrupt::Exception;
 
 program!(read_flags: "pushfl", "popl %eax", "int $0x80");
@@ -18,7 +18,7 @@ pub(super) fn run(sva: &'static Kernel) {
     let without = (0..32).map(|bit| !(1_u32 << bit));
     for flags in bits.chain(without).chain([0, u32::MAX]) {
         let mut context = program.context();
-        context.flags = flags;
+        context.flags = UserFlags::new(flags);
         let mut steps = 0;
         loop {
             let exit = sva.run(program.root(), &mut context).unwrap();
@@ -33,7 +33,7 @@ pub(super) fn run(sva: &'static Kernel) {
         let refused = NEVER | cpu::IOPL | cpu::NESTED | cpu::VIRTUAL | cpu::RESUME;
         assert_eq!(seen & refused, 0, "{flags:#x}: {seen:#x}");
         assert_eq!(seen & (ALWAYS | cpu::INTERRUPT), ALWAYS | cpu::INTERRUPT, "{flags:#x}: {seen:#x}");
-        assert_eq!(seen & UserContext::FLAGS, flags & UserContext::FLAGS, "{flags:#x}: {seen:#x}");
+        assert_eq!(seen & UserFlags::OWN, flags & UserFlags::OWN, "{flags:#x}: {seen:#x}");
         // TF: behind PUSHF and POP.
         assert_eq!(steps, if flags & cpu::TRAP != 0 { 2 } else { 0 }, "{flags:#x}");
     }

@@ -198,7 +198,7 @@ fn run_program(sva: &'static Kernel, program: &Program, selector: u16, word: u32
         let seen = context.registers;
         assert_eq!([seen.eax, seen.ebx, seen.esi], [eax, 0x1111_1111, 0x2222_2222]);
         assert_eq!([seen.edi, seen.ebp, seen.esp], [0x3333_3333, 0x4444_4444, STACK.get()]);
-        assert_eq!((context.gs, context.flags & cpu::DIRECTION), (selector, cpu::DIRECTION));
+        assert_eq!((context.gs, context.flags.bits() & cpu::DIRECTION), (selector, cpu::DIRECTION));
     };
     let mut run = || loop {
         match sva.run(program.root(), &mut context).unwrap() {
