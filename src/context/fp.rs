@@ -26,9 +26,12 @@ pub enum FpPolicy {
     Eager,
 }
 
-/// The bits of MXCSR that every CPU with SSE has (Intel SDM vol. 1, 10.2.3); a reserved one set is #GP. DAZ, bit 6,
-/// is one that some lack.
-const MXCSR_BITS: u32 = 0xffbf;
+/// The bits of MXCSR that a CPU has whose FXSAVE stores this MXCSR_MASK (Intel SDM vol. 1, 11.6.6); another one set is
+/// #GP. A CPU that has no mask yet, zero, lacks DAZ, bit 6.
+const fn mxcsr_bits(mask: u32) -> u32 {
+    if mask == 0 { 0xffbf } else { mask }
+}
+
 /// Where MXCSR lies in what FXSAVE stores.
 const MXCSR: usize = 24;
 /// A CPU without FXSAVE uses only the first 108: FNSAVE's.
@@ -51,11 +54,11 @@ impl FpState {
         &self.0
     }
 
-    /// As the CPU takes it: without the reserved bits of MXCSR.
-    fn loadable(&self) -> Self {
+    /// As a CPU takes it whose MXCSR has these bits: without the others.
+    fn loadable(&self, mxcsr_bits: u32) -> Self {
         let mut state = *self;
         if let Some(word) = state.0.get_mut(MXCSR..).and_then(<[u8]>::first_chunk_mut::<4>) {
-            *word = (u32::from_le_bytes(*word) & MXCSR_BITS).to_le_bytes();
+            *word = (u32::from_le_bytes(*word) & mxcsr_bits).to_le_bytes();
         }
         state
     }
@@ -80,7 +83,7 @@ impl<M: Machine> Sva<M> {
     /// Whatever the bytes are, the CPU can load them: the reserved bits of MXCSR are cleared. Attack U8.
     #[doc(alias = "sva_load_fp")]
     pub fn load_fp(&self, state: &FpState) {
-        let state = state.loadable();
+        let state = state.loadable(mxcsr_bits(self.machine.mxcsr_mask()));
         let _quiet = self.quiet();
         self.processor().set_fp_live(&self.machine, false);
         // SAFETY: as in `save_fp`.

@@ -143,6 +143,10 @@ impl<P: PagingMode> Context for Bare<P> {
         false
     }
 
+    fn mxcsr_mask(&self) -> u32 {
+        0
+    }
+
     fn open_fp(&self) {}
 
     fn close_fp(&self) {}

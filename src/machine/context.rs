@@ -54,6 +54,9 @@ pub trait Context: Sealed {
     /// Whether the CPUs have floating-point registers.
     fn has_fp(&self) -> bool;
 
+    /// MXCSR_MASK, as FXSAVE stores it.
+    fn mxcsr_mask(&self) -> u32;
+
     /// Clears CR0.TS: programs may use the floating-point registers.
     fn open_fp(&self);
 

@@ -200,9 +200,8 @@ pub(crate) fn pattern(tag: u8) -> [u8; 512] {
     core::array::from_fn(|at| tag ^ at.to_le_bytes()[0].rotate_left(3))
 }
 
-/// The same as a CPU can hold them: without the reserved bits of MXCSR, DAZ among them.
+/// The same as a CPU can hold them: without the reserved bits of MXCSR.
 pub(crate) fn legal(mut bytes: [u8; 512]) -> [u8; 512] {
-    bytes[24] &= 0xbf;
     bytes[26] = 0;
     bytes[27] = 0;
     bytes

@@ -404,6 +404,10 @@ impl machine::Context for Tiny {
         unimplemented!()
     }
 
+    fn mxcsr_mask(&self) -> u32 {
+        unimplemented!()
+    }
+
     fn open_fp(&self) {
         unimplemented!()
     }

@@ -43,7 +43,7 @@ pub(super) const FP_AT_BEGINNING: [u8; FP_BYTES] = {
     bytes[25] = 0x1f;
     bytes
 };
-/// The reserved bits of MXCSR in the last byte of its low half, and above.
+/// The bits that MXCSR does not have here, DAZ being there.
 const MXCSR_RESERVED: u32 = 0xffff_0000;
 
 /// The stack pointer of a CPU before it first switches: no thread has such a one.
@@ -146,6 +146,10 @@ impl<P: PagingMode> machine::Context for Emulated<P> {
 
     fn has_fp(&self) -> bool {
         true
+    }
+
+    fn mxcsr_mask(&self) -> u32 {
+        !MXCSR_RESERVED
     }
 
     fn open_fp(&self) {

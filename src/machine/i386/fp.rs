@@ -1,14 +1,20 @@
 //! Floating-point registers: FXSAVE where the CPU has it, else FNSAVE, or none.
 
 use super::registers::Features;
+use crate::context::FpState;
 use core::arch::asm;
-use core::sync::atomic::{AtomicU8, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 /// What the CPU has.
 static KIND: AtomicU8 = AtomicU8::new(NONE);
 const NONE: u8 = 0;
 const X87: u8 = 1;
 const FXSAVE: u8 = 2;
+
+/// What FXSAVE says of MXCSR.
+static MXCSR_MASK: AtomicU32 = AtomicU32::new(0);
+/// Where it stores that (Intel SDM vol. 1, table 10-2).
+const MXCSR_MASK_AT: usize = 28;
 
 /// CR0.TS (Intel SDM vol. 3, 2.5).
 const TASK_SWITCHED: u32 = 1 << 3;
@@ -47,6 +53,21 @@ pub(crate) fn detect(features: Features) {
         NONE
     };
     KIND.store(kind, Ordering::Relaxed);
+    if kind == FXSAVE {
+        MXCSR_MASK.store(stored_mask(), Ordering::Relaxed);
+    }
+}
+
+/// Asks by FXSAVE.
+fn stored_mask() -> u32 {
+    let mut state = FpState::new([0; BYTES]);
+    // SAFETY: as many bytes as are asked for, aligned as they have to be; no program's state is in the registers yet.
+    unsafe { store((&raw mut state).cast()) }
+    state
+        .bytes()
+        .get(MXCSR_MASK_AT..)
+        .and_then(<[u8]>::first_chunk)
+        .map_or(0, |mask| u32::from_le_bytes(*mask))
 }
 
 /// Asks by FNINIT, which leaves a status word of zero (Intel AP-485).
@@ -63,6 +84,10 @@ fn is_x87_there() -> bool {
 
 pub(super) fn is_there() -> bool {
     KIND.load(Ordering::Relaxed) != NONE
+}
+
+pub(super) fn mxcsr_mask() -> u32 {
+    MXCSR_MASK.load(Ordering::Relaxed)
 }
 
 /// CLTS.
@@ -107,9 +132,10 @@ pub(super) unsafe fn store(at: *mut u8) {
 pub(super) unsafe fn load(at: *const u8) {
     open();
     if KIND.load(Ordering::Relaxed) == FXSAVE {
+        // AMD's FXRSTOR leaves FOP, FIP and FDP of the last program unless an exception is pending; FNINIT does not.
         // SAFETY: ring 0, TS is clear; the caller's bytes. An exception that they say is pending comes with the next
         // instruction of the program.
-        unsafe { asm!("fxrstor [{}]", in(reg) at, options(nostack, preserves_flags)) }
+        unsafe { asm!("fninit", "fxrstor [{}]", in(reg) at, options(nostack, preserves_flags)) }
     } else {
         // FRSTOR, unlike FXRSTOR, would first report an exception that is pending in what it throws away.
         // SAFETY: as before.

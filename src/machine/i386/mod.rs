@@ -148,6 +148,10 @@ impl<P: PagingMode> Context for I386<P> {
         fp::is_there()
     }
 
+    fn mxcsr_mask(&self) -> u32 {
+        fp::mxcsr_mask()
+    }
+
     fn open_fp(&self) {
         fp::open();
     }

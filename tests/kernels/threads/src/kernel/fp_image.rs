@@ -6,6 +6,7 @@ use core::ops::Range;
 
 /// Offsets in what FXSAVE writes (Intel SDM vol. 1, table 10-2).
 const MXCSR: Range<usize> = 24..28;
+const MXCSR_MASK: Range<usize> = 28..32;
 const MXCSR_AT_FIRST: u32 = 0x1f80;
 /// Control word after FNINIT.
 const CONTROL: u16 = 0x037f;
@@ -116,6 +117,17 @@ impl Image {
         image.control &= !ZERO_DIVIDE;
         image.status = ZERO_DIVIDE | SUMMARY_AND_BUSY;
         image
+    }
+}
+
+/// MXCSR of `bytes` as the CPU takes it that wrote `stored`: with the bits that MXCSR_MASK says (Intel SDM vol. 1,
+/// 11.6.6).
+pub(super) fn loadable_mxcsr(bytes: &[u8; 512], stored: &[u8; 512]) -> u32 {
+    let word = |bytes: &[u8; 512], range: Range<usize>| u32::from_le_bytes(bytes[range].try_into().unwrap());
+    match word(stored, MXCSR_MASK) {
+        _ if !cpu::has_sse() => MXCSR_AT_FIRST,
+        0 => word(bytes, MXCSR) & 0xffbf,
+        mask => word(bytes, MXCSR) & mask,
     }
 }
 
