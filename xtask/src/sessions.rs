@@ -149,6 +149,18 @@ const SESSIONS: &[Session] = &[
         ],
         status: 0,
     },
+    // What a process has taken and lost is there for files.
+    Session {
+        name: "hungry",
+        mode: Mode::TwoLevel,
+        memory: 64,
+        limit: 60,
+        commands: "memhog > said; cat said; n=$(sed -n 's/.*what=file reached=\\([0-9]*\\).*/\\1/p' said)\n\
+            [ $n -ge 16 ] && echo enough for files",
+        typed: &[],
+        expected: &["memhog what=file", "enough for files\n"],
+        status: 0,
+    },
     Session {
         name: "little memory",
         mode: Mode::TwoLevel,

@@ -127,7 +127,9 @@ pub fn has_room(bytes: usize) -> bool {
     if pool.heap + least > pool.total / MOST_HEAP {
         return false;
     }
-    if !(pool.grow_from_fresh(least.max(MORE_HEAP)) || pool.grow_from_used(least)) {
+    // In as few pieces as may be: the end of each is too short for the reserve.
+    let more = least.max(MORE_HEAP);
+    if !(pool.grow_from_fresh(more) || pool.grow_from_used(more) || pool.grow_from_used(least)) {
         return false;
     }
     drop(guard);
