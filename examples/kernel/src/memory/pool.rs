@@ -116,10 +116,18 @@ fn grow(sva: &Kernel, low: &mut u32, high: u32, frames: u32) -> bool {
 /// Whether the heap has room for `bytes` bytes, and for what cannot be refused beside; it is made to grow if not. Who
 /// may be refused asks before he lets the kernel keep records.
 pub fn has_room(bytes: usize) -> bool {
-    let fits = || Vec::<u8>::new().try_reserve_exact(RESERVE.saturating_add(bytes)).is_ok();
-    if fits() {
-        return true;
-    }
+    fits(bytes) || make_room(bytes) && fits(bytes)
+}
+
+/// Whether the heap has it as it is.
+fn fits(bytes: usize) -> bool {
+    Vec::<u8>::new().try_reserve_exact(RESERVE.saturating_add(bytes)).is_ok()
+}
+
+/// Lets the heap grow, by so much at least.
+#[cold]
+#[inline(never)]
+fn make_room(bytes: usize) -> bool {
     let least = u32::try_from(bytes.div_ceil(PAGE)).unwrap_or(u32::MAX).saturating_add(RESERVE_FRAMES);
     let mut guard = POOL.lock();
     let pool = &mut *guard;
@@ -129,11 +137,7 @@ pub fn has_room(bytes: usize) -> bool {
     }
     // In as few pieces as may be: the end of each is too short for the reserve.
     let more = least.max(MORE_HEAP);
-    if !(pool.grow_from_fresh(more) || pool.grow_from_used(more) || pool.grow_from_used(least)) {
-        return false;
-    }
-    drop(guard);
-    fits()
+    pool.grow_from_fresh(more) || pool.grow_from_used(more) || pool.grow_from_used(least)
 }
 
 impl Pool {

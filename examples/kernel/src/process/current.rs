@@ -77,7 +77,6 @@ pub struct UserSink {
 }
 
 /// Where what a program writes comes from.
-#[derive(Clone, Copy)]
 pub struct UserSource {
     range: Range,
     stopped: Option<Violation>,
@@ -307,11 +306,12 @@ impl Current {
                     return if done > 0 { Ok(done) } else { Err(Errno::ENOSPC) };
                 }
             }
-            let start = UserSource::new(from.wrapping_add(done), left)?;
-            let mut source = start;
+            let mut stopped = None;
             let result = self.until_ready(file, 4, || {
-                source = start;
-                write(done.into(), left as usize, &mut source)
+                let mut source = UserSource::new(from.wrapping_add(done), left)?;
+                let result = write(done.into(), left as usize, &mut source);
+                stopped = source.stopped;
+                result
             });
             let more = match result {
                 Ok(more) => more as u32,
@@ -322,7 +322,7 @@ impl Current {
             if done >= count {
                 return Ok(done);
             }
-            match source.stopped {
+            match stopped {
                 Some(stopped) => match user::bring_in(&self.space, stopped) {
                     Err(_) if done > 0 => return Ok(done),
                     other => other?,
