@@ -1,10 +1,15 @@
 //! `hbench`: what the operations of a kernel cost, on Linux and on the example kernel with and without the checks of
 //! the library. The same programs on the same machine.
 
+mod counts;
+mod flushes;
 mod instructions;
 mod program;
+mod summary;
 
-use anyhow::Result;
+use std::str::FromStr;
+
+use anyhow::{Error, Result, bail};
 use lexopt::Arg::Long;
 use lexopt::{Parser, ValueExt};
 
@@ -17,15 +22,26 @@ use program::Program;
 pub struct Options {
     systems: Vec<System>,
     mode: Mode,
+    measure: Measure,
+}
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Measure {
+    Instructions,
+    /// What flushes the TLB.
+    Flushes,
 }
 
 impl Options {
     pub fn parse(arguments: &mut Parser) -> Result<Self> {
-        let mut options = Self { systems: System::ALL.to_vec(), mode: Mode::TwoLevel };
+        let mut options =
+            Self { systems: System::ALL.to_vec(), mode: Mode::TwoLevel, measure: Measure::Instructions };
         while let Some(argument) = arguments.next()? {
             match argument {
                 Long("on") => options.systems = System::named(&arguments.value()?.string()?)?,
                 Long("mode") => options.mode = arguments.value()?.string()?.parse()?,
+                Long("measure") => options.measure = arguments.value()?.string()?.parse()?,
                 _ => return Err(argument.unexpected().into()),
             }
         }
@@ -33,10 +49,25 @@ impl Options {
     }
 }
 
+impl FromStr for Measure {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "instructions" => Ok(Self::Instructions),
+            "flushes" => Ok(Self::Flushes),
+            _ => bail!("what is measured is instructions or flushes"),
+        }
+    }
+}
+
 /// Measures, and prints a table.
 pub fn hbench(options: &Options) -> Result<()> {
     let program = Program::prepare(options.mode)?;
-    instructions::measure(&program, &options.systems)
+    match options.measure {
+        Measure::Instructions => instructions::measure(&program, &options.systems),
+        Measure::Flushes => flushes::measure(&program, &options.systems),
+    }
 }
 
 #[cfg(test)]
@@ -48,16 +79,18 @@ mod tests {
     }
 
     #[test]
-    fn the_default_is_all_systems_with_two_levels() {
+    fn the_default_is_the_instructions_of_all_systems_with_two_levels() {
         let options = parse(&[]).unwrap();
-        assert_eq!(options, Options { systems: System::ALL.to_vec(), mode: Mode::TwoLevel });
+        assert_eq!((options.systems, options.mode), (System::ALL.to_vec(), Mode::TwoLevel));
+        assert_eq!(options.measure, Measure::Instructions);
     }
 
     #[test]
     fn every_option_is_taken() {
-        let options = parse(&["--on", "linux", "--mode=pae"]).unwrap();
-        assert_eq!(options, Options { systems: vec![System::Linux], mode: Mode::Pae });
-        for bad in [&["--on=minix"][..], &["--mode=long"], &["linux"]] {
+        let options = parse(&["--on", "linux", "--mode=pae", "--measure=flushes"]).unwrap();
+        assert_eq!((options.systems, options.mode), (vec![System::Linux], Mode::Pae));
+        assert_eq!(options.measure, Measure::Flushes);
+        for bad in [&["--on=minix"][..], &["--mode=long"], &["--measure=sympathy"], &["linux"]] {
             assert!(parse(bad).is_err(), "{bad:?}");
         }
     }

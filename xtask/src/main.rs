@@ -14,6 +14,7 @@ mod hbench;
 mod kernel;
 mod kernels;
 mod linux;
+mod markdown;
 mod model;
 mod mutants;
 mod mutations;

@@ -33,6 +33,8 @@ pub struct Program {
 pub struct Run {
     /// All that the system printed.
     pub output: String,
+    /// All that QEMU logged.
+    pub log: String,
     /// In the order of the program.
     pub rows: Vec<Measured>,
     /// The names of the rows that failed.
@@ -44,6 +46,8 @@ pub struct Run {
 pub struct Measured {
     /// How many operations one repetition consists of.
     pub operations: u32,
+    /// How often it was measured, after once that does not count.
+    pub repetitions: usize,
     /// What each cost.
     pub ticks: Row,
 }
@@ -73,7 +77,7 @@ impl Program {
             rows(&outcome.output).with_context(|| format!("{}\n{}", what(), outcome.output))?;
         let expected = Ending::Status((!failed.is_empty()).into());
         ensure!(outcome.ending == expected, "{}: {}", what(), outcome.ending);
-        Ok(Run { output: outcome.output, rows, failed })
+        Ok(Run { output: outcome.output, log: outcome.log, rows, failed })
     }
 }
 
@@ -103,7 +107,8 @@ impl FromStr for Measured {
             median: field("median")?.parse()?,
             spread: field("spread")?.parse()?,
         };
-        Ok(Self { operations: field("operations")?.parse()?, ticks })
+        let (operations, repetitions) = (field("operations")?.parse()?, field("repetitions")?.parse()?);
+        Ok(Self { operations, repetitions, ticks })
     }
 }
 
@@ -121,6 +126,7 @@ mod tests {
         let (rows, failed) = rows(OUTPUT).unwrap();
         assert!(failed.is_empty());
         assert_eq!(rows[0].ticks, Row { name: "getpid".to_owned(), bytes: 0, median: 336.5, spread: 0.0 });
+        assert_eq!((rows[0].operations, rows[0].repetitions), (9, 3));
         assert_eq!((rows[1].operations, rows[1].ticks.bytes, rows[1].ticks.median), (7, 4096, 2048.0));
         let refused = |output: &str| super::rows(output).is_err();
         assert!(refused(&OUTPUT.replace("hbench rows=2 failed=0", "")), "no end");
