@@ -1,6 +1,7 @@
 //! `hbench`: what the operations of a kernel cost, on Linux and on the example kernel with and without the checks of
 //! the library. The same programs on the same machine.
 
+mod clock;
 mod counts;
 mod flushes;
 mod instructions;
@@ -23,7 +24,11 @@ pub struct Options {
     systems: Vec<System>,
     mode: Mode,
     measure: Measure,
+    /// How often the systems take turns, if time is measured.
+    rounds: usize,
 }
+
+const ROUNDS: usize = 5;
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,17 +36,24 @@ enum Measure {
     Instructions,
     /// What flushes the TLB.
     Flushes,
+    /// Ratios of time by the clock.
+    Time,
 }
 
 impl Options {
     pub fn parse(arguments: &mut Parser) -> Result<Self> {
-        let mut options =
-            Self { systems: System::ALL.to_vec(), mode: Mode::TwoLevel, measure: Measure::Instructions };
+        let mut options = Self {
+            systems: System::ALL.to_vec(),
+            mode: Mode::TwoLevel,
+            measure: Measure::Instructions,
+            rounds: ROUNDS,
+        };
         while let Some(argument) = arguments.next()? {
             match argument {
                 Long("on") => options.systems = System::named(&arguments.value()?.string()?)?,
                 Long("mode") => options.mode = arguments.value()?.string()?.parse()?,
                 Long("measure") => options.measure = arguments.value()?.string()?.parse()?,
+                Long("rounds") => options.rounds = arguments.value()?.parse()?,
                 _ => return Err(argument.unexpected().into()),
             }
         }
@@ -56,7 +68,8 @@ impl FromStr for Measure {
         match name {
             "instructions" => Ok(Self::Instructions),
             "flushes" => Ok(Self::Flushes),
-            _ => bail!("what is measured is instructions or flushes"),
+            "time" => Ok(Self::Time),
+            _ => bail!("what is measured is instructions, flushes, or time"),
         }
     }
 }
@@ -67,6 +80,7 @@ pub fn hbench(options: &Options) -> Result<()> {
     match options.measure {
         Measure::Instructions => instructions::measure(&program, &options.systems),
         Measure::Flushes => flushes::measure(&program, &options.systems),
+        Measure::Time => clock::measure(&program, &options.systems, options.rounds),
     }
 }
 
@@ -87,9 +101,10 @@ mod tests {
 
     #[test]
     fn every_option_is_taken() {
-        let options = parse(&["--on", "linux", "--mode=pae", "--measure=flushes"]).unwrap();
+        let options = parse(&["--on", "linux", "--mode=pae", "--measure=time", "--rounds=3"]).unwrap();
         assert_eq!((options.systems, options.mode), (vec![System::Linux], Mode::Pae));
-        assert_eq!(options.measure, Measure::Flushes);
+        assert_eq!((options.measure, options.rounds), (Measure::Time, 3));
+        assert_eq!(parse(&["--measure=flushes"]).unwrap().measure, Measure::Flushes);
         for bad in [&["--on=minix"][..], &["--mode=long"], &["--measure=sympathy"], &["linux"]] {
             assert!(parse(bad).is_err(), "{bad:?}");
         }

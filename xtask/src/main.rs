@@ -72,9 +72,10 @@ cargo xtask COMMAND
                      hbench, and compares what they print
   linux [--mode MODE] [--add FILE]... [--memory MIB] [--icount] [--timeout SECONDS] [-- COMMAND...]
                      boots Debian's Linux for i386, which it fetches, with the same root directory
-  hbench [--on SYSTEM] [--mode MODE]
-                     what a kernel's operations cost, in instructions: on linux (Debian's for i386,
-                     which it fetches), unchecked, kernel, or all, the default
+  hbench [--on SYSTEM] [--mode MODE] [--measure WHAT] [--rounds N]
+                     what a kernel's operations cost on linux (Debian's for i386, which it fetches),
+                     unchecked, kernel, or all, the default: instructions, the default; flushes, which are
+                     loads of CR3 and INVLPGs; or time, as ratios of N rounds (5) in which they take turns
   sessions [NAME]    lets the shell work on the example kernel in QEMU: all sessions, or those with NAME
                      in their name; `hour`, an hour of random system calls, has to be named
   run [OPTION]... [-- QEMU-ARGUMENT]...

@@ -64,7 +64,7 @@ fn table(systems: &[System], names: &[String], columns: &[Vec<Vec<Summary>>]) ->
 
 /// Whole numbers without a point.
 fn cell(count: Summary) -> String {
-    count.shown(if count.median.fract() == 0.0 && count.spread.fract() == 0.0 { 0 } else { 2 })
+    count.with_spread(if count.median.fract() == 0.0 && count.spread.fract() == 0.0 { 0 } else { 2 })
 }
 
 #[cfg(test)]
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn kinds_that_are_nowhere_have_no_column() {
-        let row = |cr3, invlpg| [cr3, 0.0, invlpg].map(|median| Summary { median, spread: 0.0 }).to_vec();
+        let row = |cr3, invlpg| [cr3, 0.0, invlpg].map(|count| Summary::of([count]).unwrap()).to_vec();
         let columns = [vec![row(0.0, 16.0), row(4.0, 1.0)], vec![row(0.0, 0.0), row(2.25, 3.0)]];
         let names = ["mmap", "fork-exit"].map(str::to_owned);
         let shown = table(&[System::Linux, System::Kernel], &names, &columns).to_string();

@@ -48,6 +48,8 @@ pub struct Measured {
     pub operations: u32,
     /// How often it was measured, after once that does not count.
     pub repetitions: usize,
+    /// What each cost in the repetition that took the least.
+    pub least: f64,
     /// What each cost.
     pub ticks: Row,
 }
@@ -108,7 +110,7 @@ impl FromStr for Measured {
             spread: field("spread")?.parse()?,
         };
         let (operations, repetitions) = (field("operations")?.parse()?, field("repetitions")?.parse()?);
-        Ok(Self { operations, repetitions, ticks })
+        Ok(Self { operations, repetitions, least: field("min")?.parse()?, ticks })
     }
 }
 
@@ -118,7 +120,7 @@ mod tests {
 
     const OUTPUT: &str = "boot\n\
         hbench row=getpid operations=9 repetitions=3 bytes=0 min=1.00 median=336.50 max=9.00 spread=0.00\r\n\
-        hbench row=read-4k operations=7 repetitions=3 bytes=4096 min=1.00 median=2048.00 max=9.00 spread=1.50\r\n\
+        hbench row=read-4k operations=7 repetitions=3 bytes=4096 min=1.25 median=2048.00 max=9.00 spread=1.50\r\n\
         hbench rows=2 failed=0\r\n\nstatus 0\r\n";
 
     #[test]
@@ -127,6 +129,7 @@ mod tests {
         assert!(failed.is_empty());
         assert_eq!(rows[0].ticks, Row { name: "getpid".to_owned(), bytes: 0, median: 336.5, spread: 0.0 });
         assert_eq!((rows[0].operations, rows[0].repetitions), (9, 3));
+        assert_eq!(rows[1].least, 1.25);
         assert_eq!((rows[1].operations, rows[1].ticks.bytes, rows[1].ticks.median), (7, 4096, 2048.0));
         let refused = |output: &str| super::rows(output).is_err();
         assert!(refused(&OUTPUT.replace("hbench rows=2 failed=0", "")), "no end");
