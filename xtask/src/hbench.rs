@@ -8,6 +8,7 @@ mod instructions;
 mod program;
 mod summary;
 
+use std::num::NonZeroUsize;
 use std::str::FromStr;
 
 use anyhow::{Error, Result, bail};
@@ -25,10 +26,10 @@ pub struct Options {
     mode: Mode,
     measure: Measure,
     /// How often the systems take turns, if time is measured.
-    rounds: usize,
+    rounds: NonZeroUsize,
 }
 
-const ROUNDS: usize = 5;
+const ROUNDS: NonZeroUsize = NonZeroUsize::new(5).unwrap();
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +81,7 @@ pub fn hbench(options: &Options) -> Result<()> {
     match options.measure {
         Measure::Instructions => instructions::measure(&program, &options.systems),
         Measure::Flushes => flushes::measure(&program, &options.systems),
-        Measure::Time => clock::measure(&program, &options.systems, options.rounds),
+        Measure::Time => clock::measure(&program, &options.systems, options.rounds.get()),
     }
 }
 
@@ -103,9 +104,11 @@ mod tests {
     fn every_option_is_taken() {
         let options = parse(&["--on", "linux", "--mode=pae", "--measure=time", "--rounds=3"]).unwrap();
         assert_eq!((options.systems, options.mode), (vec![System::Linux], Mode::Pae));
-        assert_eq!((options.measure, options.rounds), (Measure::Time, 3));
+        assert_eq!((options.measure, options.rounds.get()), (Measure::Time, 3));
         assert_eq!(parse(&["--measure=flushes"]).unwrap().measure, Measure::Flushes);
-        for bad in [&["--on=minix"][..], &["--mode=long"], &["--measure=sympathy"], &["linux"]] {
+        for bad in
+            [&["--on=minix"][..], &["--mode=long"], &["--measure=sympathy"], &["--rounds=0"], &["linux"]]
+        {
             assert!(parse(bad).is_err(), "{bad:?}");
         }
     }

@@ -47,19 +47,23 @@ fn plugin() -> Result<PathBuf> {
     shared_libraries(&read(&mut build)?).pop().context("the plugin is no shared library")
 }
 
-/// A column for each kind and system; for no kind that is nowhere.
-fn table(systems: &[System], names: &[String], columns: &[Vec<Vec<Summary>>]) -> Markdown {
-    let is_somewhere = |kind: &usize| columns.iter().flatten().any(|row| row[*kind].median > 0.0);
-    let kinds: Vec<_> = (0..FLUSHES.len()).filter(is_somewhere).collect();
-    let heads = kinds
-        .iter()
-        .flat_map(|kind| systems.iter().map(move |system| format!("{}, {system}", FLUSHES[*kind])));
+/// A column for each kind and system, without what is nowhere: such rows are named below the table.
+fn table(systems: &[System], names: &[String], columns: &[Vec<Vec<Summary>>]) -> String {
+    let is_some = |summary: &Summary| summary.median > 0.0;
+    let kinds = (0..FLUSHES.len()).filter(|kind| columns.iter().flatten().any(|row| is_some(&row[*kind])));
+    let kinds: Vec<_> = kinds.collect();
+    let has_some = |index: usize| columns.iter().any(|rows| rows[index].iter().any(is_some));
+    let (rows, others): (Vec<_>, Vec<_>) = (0..names.len()).partition(|index| has_some(*index));
+
+    let heads =
+        kinds.iter().flat_map(|kind| systems.iter().map(|system| format!("{}, {system}", FLUSHES[*kind])));
     let mut table = Markdown::new(["row".to_owned()].into_iter().chain(heads));
-    for (index, name) in names.iter().enumerate() {
+    for index in rows {
         let cells = kinds.iter().flat_map(|kind| columns.iter().map(|rows| cell(rows[index][*kind])));
-        table.line([name.clone()].into_iter().chain(cells));
+        table.line([names[index].clone()].into_iter().chain(cells));
     }
-    table
+    let others: Vec<_> = others.into_iter().map(|index| names[index].as_str()).collect();
+    format!("{table}\nNone: {}.", others.join(", "))
 }
 
 /// Whole numbers without a point.
@@ -72,15 +76,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kinds_that_are_nowhere_have_no_column() {
+    fn what_is_nowhere_has_no_column_and_no_line() {
         let row = |cr3, invlpg| [cr3, 0.0, invlpg].map(|count| Summary::of([count]).unwrap()).to_vec();
-        let columns = [vec![row(0.0, 16.0), row(4.0, 1.0)], vec![row(0.0, 0.0), row(2.25, 3.0)]];
-        let names = ["mmap", "fork-exit"].map(str::to_owned);
-        let shown = table(&[System::Linux, System::Kernel], &names, &columns).to_string();
+        let columns =
+            [[row(0.0, 16.0), row(0.0, 0.0), row(4.0, 1.0)], [row(0.0, 0.0), row(0.0, 0.0), row(2.25, 3.0)]];
+        let names = ["mmap", "getpid", "fork-exit"].map(str::to_owned);
         assert_eq!(
-            shown,
+            table(&[System::Linux, System::Kernel], &names, &columns.map(Vec::from)),
             "| row | CR3, Linux | CR3, checked | INVLPG, Linux | INVLPG, checked |\n\
-             |---|---:|---:|---:|---:|\n| mmap | 0 | 0 | 16 | 0 |\n| fork-exit | 4 | 2.25 | 1 | 3 |\n"
+             |---|---:|---:|---:|---:|\n| mmap | 0 | 0 | 16 | 0 |\n| fork-exit | 4 | 2.25 | 1 | 3 |\n\
+             \nNone: getpid."
         );
     }
 }
