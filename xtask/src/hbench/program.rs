@@ -72,13 +72,12 @@ impl Program {
 
     /// Boots it, to the program's end.
     pub fn run(&self, system: System, boot: &Boot) -> Result<Run> {
-        let what = || format!("hbench on {system}");
         let outcome = boot.captured(&self.qemu)?;
         eprint!("{}", outcome.warnings());
+        let what = || format!("hbench on {system}: {}", outcome.ending);
         let (rows, failed) =
             rows(&outcome.output).with_context(|| format!("{}\n{}", what(), outcome.output))?;
-        let expected = Ending::Status((!failed.is_empty()).into());
-        ensure!(outcome.ending == expected, "{}: {}", what(), outcome.ending);
+        ensure!(outcome.ending == Ending::Status((!failed.is_empty()).into()), what());
         Ok(Run { output: outcome.output, log: outcome.log, rows, failed })
     }
 }
