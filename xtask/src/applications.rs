@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::ending::Ending;
-use crate::kernel::check;
+use crate::kernel::{Mode, check};
 use crate::process::{read, run_quietly};
 use crate::qemu::Boot;
 use crate::setup;
@@ -54,7 +54,7 @@ pub fn applications(systems: &[System]) -> Result<()> {
             memory: Some(MEMORY),
             icount: true,
             limit: Some(LIMIT),
-            ..system.boot(&toolchain, &root, &format!("/bin/sh /{SCRIPT}"))?
+            ..system.boot(Mode::TwoLevel, &toolchain, &root, &format!("/bin/sh /{SCRIPT}"))?
         };
         println!("xtask: the applications on {system}");
         let outcome = boot.captured(&qemu)?;

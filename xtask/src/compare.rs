@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use crate::ending::Ending;
+use crate::kernel::Mode;
 use crate::process::{read, run};
 use crate::qemu::Boot;
 use crate::setup;
@@ -40,8 +41,11 @@ pub fn compare(systems: &[System]) -> Result<()> {
     host.small_shell()?;
     let root = userland::root(&toolchain, &scripts()?)?;
     for system in systems {
-        let boot =
-            Boot { memory: Some(MEMORY), limit: Some(LIMIT), ..system.boot(&toolchain, &root, COMMAND)? };
+        let boot = Boot {
+            memory: Some(MEMORY),
+            limit: Some(LIMIT),
+            ..system.boot(Mode::TwoLevel, &toolchain, &root, COMMAND)?
+        };
         println!("xtask: the sessions on {system}");
         let outcome = boot.captured(&qemu)?;
         eprint!("{}", outcome.warnings());

@@ -38,6 +38,14 @@ pub enum Mode {
     Pae,
 }
 
+impl Mode {
+    /// QEMU's name of an emulated CPU that has the mode, where its default does not: for PAE the default lacks NX, without
+    /// which there is no such mode.
+    pub fn cpu(self) -> Option<String> {
+        (self == Self::Pae).then(|| "qemu32,+nx".to_owned())
+    }
+}
+
 /// Whether the library checks, or shows what the checks cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Checks {

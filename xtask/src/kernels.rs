@@ -447,7 +447,7 @@ mod tests {
     };
 
     fn outcome(output: &str, ending: Ending) -> Result<Outcome> {
-        Ok(Outcome { output: output.to_owned(), errors: "warning\n".to_owned(), ending })
+        Ok(Outcome { output: output.to_owned(), errors: "warning\n".to_owned(), log: String::new(), ending })
     }
 
     fn report(outcome: &Result<Outcome>) -> (bool, String) {

@@ -14,6 +14,7 @@ mod hbench;
 mod kernel;
 mod kernels;
 mod linux;
+mod markdown;
 mod model;
 mod mutants;
 mod mutations;
@@ -40,6 +41,7 @@ use anyhow::{Context, Result, bail};
 use lexopt::Arg::{Long, Value};
 use lexopt::ValueExt;
 
+use crate::kernel::Mode;
 use crate::qemu::Boot;
 use crate::system::System;
 use crate::toolchain::SourceToolchain;
@@ -68,11 +70,12 @@ cargo xtask COMMAND
   compare [--on SYSTEM]
                      runs the scripts of tests/sessions by busybox on the host and on the systems, as
                      hbench, and compares what they print
-  linux [--add FILE]... [--memory MIB] [--icount] [--timeout SECONDS] [-- COMMAND...]
+  linux [--mode MODE] [--add FILE]... [--memory MIB] [--icount] [--timeout SECONDS] [-- COMMAND...]
                      boots Debian's Linux for i386, which it fetches, with the same root directory
-  hbench [--on SYSTEM]
-                     what a kernel's operations cost, in instructions: on linux (Debian's for i386,
-                     which it fetches), unchecked, kernel, or all, the default
+  hbench [--on SYSTEM] [--mode MODE] [--measure WHAT] [--rounds N]
+                     what a kernel's operations cost on linux (Debian's for i386, which it fetches),
+                     unchecked, kernel, or all, the default: instructions, the default; flushes, which are
+                     loads of CR3 and INVLPGs; or time, as ratios of N rounds (5) in which they take turns
   sessions [NAME]    lets the shell work on the example kernel in QEMU: all sessions, or those with NAME
                      in their name; `hour`, an hour of random system calls, has to be named
   run [OPTION]... [-- QEMU-ARGUMENT]...
@@ -157,7 +160,7 @@ fn command() -> Result<ExitCode> {
         "kernels" => kernels::kernels(name(&mut arguments)?.as_deref())?,
         "sessions" => sessions::sessions(name(&mut arguments)?.as_deref())?,
         "run" => return run::run(&run::Options::parse(&mut arguments, &below_root)?),
-        "hbench" => hbench::hbench(&systems(&mut arguments)?)?,
+        "hbench" => hbench::hbench(&hbench::Options::parse(&mut arguments)?)?,
         "applications" => applications::applications(&systems(&mut arguments)?)?,
         "linux" => return linux(&mut arguments, &below_root),
         "compare" => compare::compare(&systems(&mut arguments)?)?,
@@ -176,12 +179,7 @@ fn systems(arguments: &mut lexopt::Parser) -> Result<Vec<System>> {
     let mut systems = System::ALL.to_vec();
     while let Some(argument) = arguments.next()? {
         match argument {
-            Long("on") => {
-                systems = match arguments.value()?.string()?.as_str() {
-                    "all" => System::ALL.to_vec(),
-                    name => vec![name.parse()?],
-                }
-            }
+            Long("on") => systems = System::named(&arguments.value()?.string()?)?,
             _ => return Err(argument.unexpected().into()),
         }
     }
@@ -191,10 +189,11 @@ fn systems(arguments: &mut lexopt::Parser) -> Result<Vec<System>> {
 /// Boots Linux on this terminal: options, and after `--` the command that its first process runs.
 fn linux(arguments: &mut lexopt::Parser, directory: &Path) -> Result<ExitCode> {
     let (mut added, mut command) = (Vec::new(), Vec::new());
-    let (mut memory, mut icount, mut limit) = (None, false, None);
+    let (mut mode, mut memory, mut icount, mut limit) = (Mode::TwoLevel, None, false, None);
     while let Some(argument) = arguments.next()? {
         match argument {
             Long("add") => added.push(directory.join(arguments.value()?)),
+            Long("mode") => mode = arguments.value()?.string()?.parse()?,
             Long("memory") => memory = Some(arguments.value()?.parse()?),
             Long("icount") => icount = true,
             Long("timeout") => limit = Some(run::seconds(arguments.value()?.parse()?)?),
@@ -203,7 +202,7 @@ fn linux(arguments: &mut lexopt::Parser, directory: &Path) -> Result<ExitCode> {
         }
     }
     let root = userland::root(&SourceToolchain::find()?, &added)?;
-    let boot = Boot { memory, icount, limit, ..linux::boot(&root, &command.join(" "))? };
+    let boot = Boot { memory, icount, limit, ..linux::boot(mode, &root, &command.join(" "))? };
     run::interactively(&boot)
 }
 

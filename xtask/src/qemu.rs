@@ -31,6 +31,8 @@ pub struct Boot {
     pub icount: bool,
     /// Run on the host's CPU through KVM, which may be much slower on a host that emulates it.
     pub kvm: bool,
+    /// What QEMU logs beside resets: an item of its `-d`.
+    pub log: Option<&'static str>,
     /// How long the guest may run.
     pub limit: Option<Duration>,
     /// Further arguments of QEMU.
@@ -44,6 +46,8 @@ pub struct Outcome {
     pub output: String,
     /// What QEMU wrote to its standard error.
     pub errors: String,
+    /// What QEMU logged, if the guest was not stopped.
+    pub log: String,
     /// How it ended.
     pub ending: Ending,
 }
@@ -90,20 +94,22 @@ impl Boot {
     }
 
     fn boot(&self, qemu: &Path, console: Console, reader: Reader) -> Result<Outcome> {
-        let log = Log::new(Path::new(LOGS))?;
+        let file = Log::new(Path::new(LOGS))?;
         let mut command = Command::new(qemu);
-        command.args(self.arguments(console)).arg("-D").arg(&log.0).args(&self.extra);
+        command.args(self.arguments(console)).arg("-D").arg(&file.0).args(&self.extra);
         if console == Console::None {
             command.stdin(Stdio::null());
         }
         let watched = watch(&mut command, self.limit, reader)?;
         let output = String::from_utf8_lossy(&watched.output).into_owned();
         let errors = String::from_utf8_lossy(&watched.errors).into_owned();
-        let ending = match (watched.exit, self.limit) {
-            (None, limit) => Ending::TimeLimit(limit.unwrap_or_default()),
-            (Some(exit), _) => Remains { output: &output, errors: &errors, log: &log.read()?, exit }.judge(),
+        let Some(exit) = watched.exit else {
+            let ending = Ending::TimeLimit(self.limit.unwrap_or_default());
+            return Ok(Outcome { output, errors, log: String::new(), ending });
         };
-        Ok(Outcome { output, errors, ending })
+        let log = file.read()?;
+        let ending = Remains { output: &output, errors: &errors, log: &log, exit }.judge();
+        Ok(Outcome { output, errors, log, ending })
     }
 
     fn arguments(&self, console: Console) -> Vec<String> {
@@ -133,7 +139,8 @@ impl Boot {
         add("-device", "isa-debug-exit,iobase=0xf4,iosize=4".to_owned());
         add("-display", "none".to_owned());
         // The log has a line for a triple fault, which the exit code does not tell from a power-off.
-        add("-d", "cpu_reset".to_owned());
+        let further = self.log.map(|item| format!(",{item}")).unwrap_or_default();
+        add("-d", format!("cpu_reset{further}"));
         arguments.extend(["-nodefaults", "-no-user-config", "-no-reboot"].map(str::to_owned));
         arguments
     }
@@ -198,6 +205,7 @@ mod tests {
             modules: vec!["one,1 x".to_owned(), "two".to_owned()],
             icount: true,
             kvm: true,
+            log: Some("plugin"),
             ..Boot::default()
         };
         let arguments = boot.arguments(Console::Terminal);
@@ -211,6 +219,7 @@ mod tests {
         assert_eq!(value("-m"), "64");
         assert_eq!(value("-initrd"), "one,,1 x,two", "a comma in a name is doubled");
         assert_eq!(value("-icount"), "shift=0,sleep=off");
+        assert_eq!(value("-d"), "cpu_reset,plugin");
         assert_eq!(value("-chardev"), "stdio,id=console,mux=on,signal=off");
     }
 

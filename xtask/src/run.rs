@@ -72,9 +72,8 @@ impl Options {
                 _ => return Err(argument.unexpected().into()),
             }
         }
-        if options.mode == Mode::Pae && boot.cpu.is_none() && !boot.kvm {
-            // The emulated default has no NX, without which there is no such mode.
-            boot.cpu = Some("qemu32,+nx".to_owned());
+        if boot.cpu.is_none() && !boot.kvm {
+            boot.cpu = options.mode.cpu();
         }
         ensure!(!(boot.kvm && boot.icount), "--icount counts emulated instructions, --kvm emulates none");
         Ok(options)

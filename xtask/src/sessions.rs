@@ -189,7 +189,7 @@ pub fn sessions(name: Option<&str>) -> Result<()> {
         };
         let mut boot = Boot {
             memory: Some(session.memory),
-            cpu: (session.mode == Mode::Pae).then(|| "qemu32,+nx".to_owned()),
+            cpu: session.mode.cpu(),
             limit: Some(Duration::from_secs(session.limit)),
             ..Boot::default()
         };

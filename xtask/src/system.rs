@@ -27,18 +27,24 @@ pub enum System {
 impl System {
     pub const ALL: [Self; 3] = [Self::Linux, Self::Unchecked, Self::Kernel];
 
+    /// What `--on` calls `name`: one of them, or all.
+    pub fn named(name: &str) -> Result<Vec<Self>> {
+        if name == "all" { Ok(Self::ALL.to_vec()) } else { Ok(vec![name.parse()?]) }
+    }
+
     /// The system, to be booted with `root` as its root directory, where `command` is run.
-    pub fn boot(self, toolchain: &SourceToolchain, root: &Path, command: &str) -> Result<Boot> {
+    pub fn boot(self, mode: Mode, toolchain: &SourceToolchain, root: &Path, command: &str) -> Result<Boot> {
         let checks = match self {
-            Self::Linux => return linux::boot(root, command),
+            Self::Linux => return linux::boot(mode, root, command),
             Self::Unchecked => Checks::Unchecked,
             Self::Kernel => Checks::Checked,
         };
         let directory = PathBuf::from(KERNEL);
         ensure!(directory.exists(), "there is no example kernel in {KERNEL}");
-        let kernel = Kernel { directory, profile: Profile::Release, mode: Mode::TwoLevel, checks };
+        let kernel = Kernel { directory, profile: Profile::Release, mode, checks };
         Ok(Boot {
             kernel: kernel.build(toolchain)?,
+            cpu: mode.cpu(),
             append: format!("init=/init -- {command}"),
             modules: vec![root.display().to_string()],
             ..Boot::default()

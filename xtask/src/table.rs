@@ -1,7 +1,8 @@
 //! What operations cost on several systems, as a table in Markdown.
 
-use std::fmt::{self, Display, Formatter, Write};
+use std::fmt::{self, Display, Formatter};
 
+use crate::markdown::Markdown;
 use crate::system::System;
 
 /// A row: what one operation costs.
@@ -15,8 +16,11 @@ pub struct Row {
     pub spread: f64,
 }
 
+/// What is divided by what, where both were measured.
+pub const RATIOS: [(System, System); 2] =
+    [(System::Kernel, System::Unchecked), (System::Kernel, System::Linux)];
 /// The rows that the SVA-OS paper has too.
-const PAPER: [&str; 8] =
+pub const PAPER: [&str; 8] =
     ["getpid", "open-close", "write", "signal-install", "signal-handler", "pipe", "poll", "select"];
 
 /// What each row costs on each system.
@@ -38,19 +42,16 @@ impl Table {
         }
     }
 
-    /// Writes the geometric means of the ratios of some rows, if there are such.
-    fn write_mean(&self, f: &mut Formatter<'_>, of: &str, wanted: impl Fn(&Row) -> bool) -> fmt::Result {
+    /// The line of the geometric means of the ratios of some rows, if there are such.
+    fn mean(&self, of: &str, wanted: impl Fn(&Row) -> bool) -> Option<Vec<String>> {
         let rows = || self.complete().filter(|rows| rows.iter().all(&wanted));
-        let count = rows().count();
-        if count == 0 {
-            return Ok(());
-        }
-        write!(f, "| geometric mean of {of} |{}", " |".repeat(self.systems.len()))?;
+        let mut line = vec![format!("geometric mean of {of}")];
+        line.resize(1 + self.systems.len(), String::new());
         for (above, below) in self.ratios() {
-            let logarithms = rows().map(|rows| (rows[above].median / rows[below].median).ln());
-            write!(f, " {:.4} |", (logarithms.sum::<f64>() / count as f64).exp())?;
+            let ratios = rows().map(|rows| rows[above].median / rows[below].median);
+            line.push(format!("{:.4}", geometric_mean(ratios)?));
         }
-        writeln!(f)
+        Some(line)
     }
 
     /// The rows that were measured on every system.
@@ -59,11 +60,11 @@ impl Table {
         rows.filter(|rows| rows.len() == self.systems.len())
     }
 
-    /// What is divided by what, where both were measured.
+    /// The columns of those ratios.
     fn ratios(&self) -> Vec<(usize, usize)> {
         let index = |system| self.systems.iter().position(|measured| *measured == system);
-        let pairs = [(System::Kernel, System::Unchecked), (System::Kernel, System::Linux)];
-        pairs.into_iter().filter_map(|(above, below)| Some((index(above)?, index(below)?))).collect()
+        let indexes = RATIOS.into_iter().map(|(above, below)| Some((index(above)?, index(below)?)));
+        indexes.flatten().collect()
     }
 }
 
@@ -71,41 +72,48 @@ impl Table {
 impl Display for Table {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let ratios = self.ratios();
-        let mut head = "| row |".to_owned();
-        let mut line = "|---|".to_owned();
-        for system in &self.systems {
-            write!(head, " {system} |")?;
-            line += "---:|";
-        }
-        for (above, below) in &ratios {
-            write!(head, " {} ÷ {} |", self.systems[*above], self.systems[*below])?;
-            line += "---:|";
-        }
-        writeln!(f, "{head}\n{line}")?;
+        let systems = self.systems.iter().map(System::to_string);
+        let heads = ratios.iter().map(|(above, below)| ratio(self.systems[*above], self.systems[*below]));
+        let mut table = Markdown::new(["row".to_owned()].into_iter().chain(systems).chain(heads));
         for rows in self.complete() {
-            write!(f, "| {} |", rows[0].name)?;
-            for row in rows {
-                write!(f, " {}", thousands(row.median))?;
-                if row.spread > 0.0 {
-                    write!(f, " (±{})", thousands(row.spread))?;
-                }
-                if row.bytes > 0 {
-                    // A tick is a nanosecond.
-                    write!(f, ", {:.0} MB/s", row.bytes as f64 * 1000.0 / row.median)?;
-                }
-                f.write_str(" |")?;
-            }
-            for (above, below) in &ratios {
-                write!(f, " {:.4} |", rows[*above].median / rows[*below].median)?;
-            }
-            writeln!(f)?;
+            let quotients = ratios
+                .iter()
+                .map(|(above, below)| format!("{:.4}", rows[*above].median / rows[*below].median));
+            table.line([rows[0].name.clone()].into_iter().chain(rows.iter().map(cell)).chain(quotients));
         }
         if !ratios.is_empty() {
-            self.write_mean(f, "all", |_| true)?;
-            self.write_mean(f, "the paper's eight", |row| PAPER.contains(&row.name.as_str()))?;
+            let means = [
+                self.mean("all", |_| true),
+                self.mean("the paper's eight", |row| PAPER.contains(&row.name.as_str())),
+            ];
+            means.into_iter().flatten().for_each(|line| table.line(line));
         }
-        Ok(())
+        write!(f, "{table}")
     }
+}
+
+/// What is divided by what, as a head of a column.
+pub fn ratio(above: System, below: System) -> String {
+    format!("{above} ÷ {below}")
+}
+
+/// None of no values.
+pub fn geometric_mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let logarithms: Vec<_> = values.map(f64::ln).collect();
+    let count = logarithms.len();
+    (count > 0).then(|| (logarithms.iter().sum::<f64>() / count as f64).exp())
+}
+
+fn cell(row: &Row) -> String {
+    let mut cell = thousands(row.median);
+    if row.spread > 0.0 {
+        cell += &format!(" (±{})", thousands(row.spread));
+    }
+    if row.bytes > 0 {
+        // A tick is a nanosecond.
+        cell += &format!(", {:.0} MB/s", row.bytes as f64 * 1000.0 / row.median);
+    }
+    cell
 }
 
 /// A number with its thousands apart, and one decimal where it is small.

@@ -130,9 +130,19 @@ impl SourceToolchain {
 /// The executables of a `kind`, such as `bin`, among what cargo reports to have built: one JSON
 /// object a line, as `--message-format=json` prints it.
 pub fn executables(messages: &str, kind: &str) -> Vec<PathBuf> {
+    of_kind(messages, kind).filter_map(|artifact| Some(artifact["executable"].as_str()?.into())).collect()
+}
+
+/// As [`executables`]: the shared libraries.
+pub fn shared_libraries(messages: &str) -> Vec<PathBuf> {
+    of_kind(messages, "cdylib")
+        .filter_map(|artifact| Some(artifact["filenames"][0].as_str()?.into()))
+        .collect()
+}
+
+fn of_kind(messages: &str, kind: &str) -> impl Iterator<Item = Value> {
     let artifacts = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let of_kind = artifacts.filter(|artifact| artifact["target"]["kind"][0] == kind);
-    of_kind.filter_map(|artifact| Some(artifact["executable"].as_str()?.into())).collect()
+    artifacts.filter(move |artifact| artifact["target"]["kind"][0] == kind)
 }
 
 /// Adds `rust-src` through rustup, if there is one and it can.
@@ -155,9 +165,11 @@ mod tests {
         let messages = r#"{"reason":"compiler-artifact","target":{"kind":["lib"]},"executable":null}
 {"reason":"compiler-artifact","target":{"kind":["bench"]},"executable":"target/cost"}
 {"reason":"compiler-artifact","target":{"kind":["bin"]},"executable":"target/kernel"}
+{"reason":"compiler-artifact","target":{"kind":["cdylib"]},"filenames":["target/plugin.so"],"executable":null}
 {"reason":"build-finished","success":true}"#;
         assert_eq!(executables(messages, "bench"), [PathBuf::from("target/cost")]);
         assert_eq!(executables(messages, "bin"), [PathBuf::from("target/kernel")]);
         assert!(executables(messages, "lib").is_empty());
+        assert_eq!(shared_libraries(messages), [PathBuf::from("target/plugin.so")]);
     }
 }
