@@ -92,7 +92,7 @@ impl<M: Machine> UserRange<'_, M> {
     /// How many of `length` bytes it has.
     #[inline(always)]
     fn first(&self, length: usize) -> u32 {
-        if length < widen(self.left) { u32::try_from(length).unwrap_or(self.left) } else { self.left }
+        u32::try_from(length).unwrap_or(u32::MAX).min(self.left)
     }
 
     /// Goes on by the `done` bytes of `wanted`, which it has; `fault` is what stopped it.

@@ -99,7 +99,12 @@ impl<M: Machine> Sva<M> {
         if !M::Mode::ROOT_IN_REGISTERS || level != M::Mode::LEVELS {
             return;
         }
-        if cfg!(sva_os_unchecked) || self.mappings(root).writable != 0 {
+        if cfg!(sva_os_unchecked) {
+            // Uses are not counted, and there is one CPU.
+            if root == self.machine.root() {
+                self.flush();
+            }
+        } else if self.mappings(root).writable != 0 {
             self.flush_since(self.clock.now(&self.machine));
         }
     }

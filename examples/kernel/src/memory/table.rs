@@ -143,13 +143,17 @@ impl Tables {
         Ok(frame)
     }
 
-    /// Takes the table `frame` of `level` for `page` out of `parent`.
+    /// Takes the table of `level` for `page` out of `parent`.
     fn unlink(parent: Frame, page: u32, level: u8) {
-        let unlinked = Page::new(page).map(|page| sva().unlink(parent, Mode::index(level + 1, page)));
-        if let Some(Ok(frame)) = unlinked
-            && sva().remove_table(frame).is_ok()
-        {
-            pool::give_free(frame);
+        if let Some(page) = Page::new(page) {
+            _ = sva().unlink(parent, Mode::index(level + 1, page));
+        }
+    }
+
+    /// Gives back a table that is empty and linked nowhere. If the CPU has not forgotten it since it was, it is made to.
+    fn remove(table: Frame) {
+        if sva().remove_table(table).is_ok() {
+            pool::give_free(table);
         }
     }
 
@@ -284,33 +288,37 @@ impl Tables {
                 place += 1;
                 continue;
             }
-            let page = table.first_page();
+            let (page, frame) = (table.first_page(), table.frame);
             self.leaves.remove(place);
             if let Some(parent) = self.parent(page) {
                 Self::unlink(parent, page, 1);
+                Self::remove(frame);
             }
         }
     }
 }
 
 impl Drop for Tables {
+    /// Unlinks tables before another root is loaded, which makes the CPU forget them all: then none is removed with a
+    /// flush of its own.
     fn drop(&mut self) {
+        for table in &self.leaves {
+            if let Some(parent) = self.parent(table.first_page()) {
+                Self::unlink(parent, table.first_page(), 1);
+            }
+        }
         if sva().root() == self.root && sva().load_root(sva().sealed_root()).is_err() {
             return;
         }
         self.unmap(0, super::END_PAGE, |_, leaves| {
             pool::give_user(leaves.iter().flatten().map(|leaf| leaf.frame()));
         });
-        for table in core::mem::take(&mut self.leaves) {
-            if let Some(parent) = self.parent(table.first_page()) {
-                Self::unlink(parent, table.first_page(), 1);
-            }
+        // A root's own entries are changed while it is not loaded, for with PAE the CPU has them in registers.
+        for (place, _) in (0..).zip(&self.middle).filter(|(_, middle)| middle.is_some()) {
+            Self::unlink(self.root, place << (2 * BITS), 2);
         }
-        for (place, middle) in (0..).zip(core::mem::take(&mut self.middle)) {
-            if middle.is_some() {
-                Self::unlink(self.root, place << (2 * BITS), 2);
-            }
-        }
+        let leaves = core::mem::take(&mut self.leaves).into_iter().map(|table| table.frame);
+        leaves.chain(self.middle.into_iter().flatten()).for_each(Self::remove);
         if sva().remove_root(self.root).is_ok() {
             pool::give_free(self.root);
         }

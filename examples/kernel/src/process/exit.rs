@@ -20,11 +20,11 @@ pub fn end_task(current: Current) {
     let Current { task, process, space, files, subject, .. } = current;
     // Neither files nor memory are shared with who is told of the end.
     drop((files, subject));
-    // The address space goes with the last of its tasks, and no CPU may have it loaded then.
-    if sva().load_root(sva().sealed_root()).is_err() {
+    // The address space goes with the last of its tasks, and leaves the CPU then. Else it does so here.
+    drop(space);
+    if sva().root() != sva().sealed_root() && sva().load_root(sva().sealed_root()).is_err() {
         return;
     }
-    drop(space);
     process.leave();
     table::remove_task(task.id);
     let (status, told) = {
