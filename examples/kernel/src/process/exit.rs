@@ -134,7 +134,8 @@ pub fn forget(parent: &Process, id: u32) {
 /// A group that has just lost a link to its session, and has none left, has nobody who would continue it: if one of its
 /// members is stopped, all are told and continued (POSIX, `_exit`).
 fn continue_orphans(group: u32, session: u32) {
-    let members = table::group(group);
+    let mut members = table::group(group);
+    members.retain(|member| member.state.lock().ended.is_none());
     let is_linked = members.iter().any(|member| {
         let parent = member.state.lock().parent.upgrade();
         parent.is_some_and(|parent| parent.is_link_to(group, session))
