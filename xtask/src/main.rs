@@ -85,6 +85,7 @@ cargo xtask COMMAND
                        the machine, if not QEMU's default of 128 and qemu32; for pae with NX
     --exec COMMANDS    what the shell of the example `kernel` runs, instead of asking for it
     --add FILE         puts a file into the root directory of that, as a program; may be repeated
+    --forward PORT     a network card, and a port of this machine that leads to port 80 of the guest
     --append TEXT      the kernel's command line
     --module FILE      a boot module, with arguments if they follow a space; may be repeated
     --timeout SECONDS  ends the guest, as a failure

@@ -33,6 +33,8 @@ pub struct Boot {
     pub kvm: bool,
     /// How long the guest may run.
     pub limit: Option<Duration>,
+    /// A port of this machine that leads to port 80 of the guest, which then has a network card.
+    pub forward: Option<u16>,
     /// Further arguments of QEMU.
     pub extra: Vec<String>,
 }
@@ -127,6 +129,10 @@ impl Boot {
             let modules = self.modules.iter().map(|module| module.replace(',', ",,"));
             add("-initrd", modules.collect::<Vec<_>>().join(","));
         }
+        if let Some(port) = self.forward {
+            add("-netdev", format!("user,id=network,hostfwd=tcp:127.0.0.1:{port}-:80"));
+            add("-device", "ne2k_pci,netdev=network".to_owned());
+        }
         let keys = if console == Console::Terminal { ",mux=on,signal=off" } else { "" };
         add("-chardev", format!("stdio,id=console{keys}"));
         add("-serial", "chardev:console".to_owned());
@@ -198,6 +204,7 @@ mod tests {
             modules: vec!["one,1 x".to_owned(), "two".to_owned()],
             icount: true,
             kvm: true,
+            forward: Some(8080),
             ..Boot::default()
         };
         let arguments = boot.arguments(Console::Terminal);
@@ -211,6 +218,8 @@ mod tests {
         assert_eq!(value("-m"), "64");
         assert_eq!(value("-initrd"), "one,,1 x,two", "a comma in a name is doubled");
         assert_eq!(value("-icount"), "shift=0,sleep=off");
+        assert_eq!(value("-netdev"), "user,id=network,hostfwd=tcp:127.0.0.1:8080-:80");
+        assert!(arguments.iter().any(|argument| argument == "ne2k_pci,netdev=network"));
         assert_eq!(value("-chardev"), "stdio,id=console,mux=on,signal=off");
     }
 
