@@ -11,6 +11,7 @@ mod disassembly;
 mod drivers;
 mod ending;
 mod hbench;
+mod http;
 mod kernel;
 mod kernels;
 mod linux;

@@ -83,6 +83,7 @@ impl Network {
     }
 
     /// Adds a link.
+    #[cfg(any(test, target_os = "none"))]
     pub(super) fn add(&self, carrier: Box<dyn Carrier>, facts: Facts) {
         self.stack.lock().links.push(carrier, facts);
     }
