@@ -153,6 +153,7 @@ impl File {
             Object::Pipe(pipe, _) => pipe.read(count, sink),
             Object::Tty(tty) if self.is_nonblocking() => tty.read_nonblocking(count, sink),
             Object::Tty(tty) => tty.read(count, sink),
+            Object::Socket(_) if count == 0 => Ok(0),
             Object::Socket(socket) => socket.receive(count, sink, Take::All).map(|taken| taken.put),
             Object::Inode | Object::Text(_) => {
                 let mut offset = self.offset.lock();

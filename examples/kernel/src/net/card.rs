@@ -7,7 +7,6 @@ use crate::console;
 use crate::fs::random;
 use crate::machine::{Machine, sva};
 use crate::{schedule, time};
-use alloc::boxed::Box;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use drivers::ne2000::{LONGEST, Ne2000};
@@ -44,7 +43,7 @@ impl Clock for Time {
 type Device = Ne2000<PortRange<'static, Machine>, Time>;
 
 /// A card, its interface, and its line.
-struct Card {
+pub(super) struct Card {
     joined: Joined<Device>,
     line: Line,
     /// It has asked, and its line is masked.
@@ -81,7 +80,7 @@ impl Carrier for Card {
 }
 
 /// Opens the first card on the PCI bus, if there is one.
-pub(super) fn open(setting: &Setting) -> Result<Option<(Box<dyn Carrier>, Facts)>, &'static str> {
+pub(super) fn open(setting: &Setting) -> Result<Option<(Card, Facts)>, &'static str> {
     let Some(pci) = sva().io().pci() else { return Ok(None) };
     let is_card = |function: &_| {
         let identity = pci.identity(*function);
@@ -131,5 +130,5 @@ pub(super) fn open(setting: &Setting) -> Result<Option<(Box<dyn Carrier>, Facts)
         has_gateway: setting.gateway.is_some(),
         longest: LONGEST.saturating_sub(HEADER),
     };
-    Ok(Some((Box::new(Card { joined: Joined { interface, device }, line, has_asked: false }), facts)))
+    Ok(Some((Card { joined: Joined { interface, device }, line, has_asked: false }, facts)))
 }

@@ -9,6 +9,7 @@ use crate::errno::{Errno, Result};
 use crate::fs::random;
 use crate::memory::{PAGE, pool};
 use crate::time;
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, Ordering};
 use spin::Once;
@@ -31,7 +32,7 @@ pub fn init(word: Option<&[u8]>) {
     match card::open(&setting) {
         Ok(None) => {}
         Ok(Some((card, facts))) => match network() {
-            Ok(network) => network.add(card, facts),
+            Ok(network) => network.add(Box::new(card), facts),
             Err(error) => console::print(format_args!("kernel: network: {error}\n")),
         },
         Err(why) => console::print(format_args!("kernel: network: {why}\n")),

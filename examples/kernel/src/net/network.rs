@@ -1,7 +1,7 @@
 //! All of the network, under one lock.
 
 use super::datagram::Datagram;
-use super::link::{Carrier, Facts, Joined, LOOPBACK, Links};
+use super::link::{self, Facts, Joined, LOOPBACK, Links};
 use super::loopback::{self, Loopback};
 use super::memory::Memory;
 use super::stream::Stream;
@@ -84,7 +84,7 @@ impl Network {
 
     /// Adds a link.
     #[cfg(any(test, target_os = "none"))]
-    pub(super) fn add(&self, carrier: Box<dyn Carrier>, facts: Facts) {
+    pub(super) fn add(&self, carrier: Box<dyn link::Carrier>, facts: Facts) {
         self.stack.lock().links.push(carrier, facts);
     }
 
@@ -125,8 +125,19 @@ impl Stack {
 
     /// Moves packets until none is left, and wakes those for whom something has happened.
     pub(super) fn run(&mut self) {
-        let at = self.instant();
         self.links.begin();
+        self.exchange();
+        // What is reset because of what came is to be told too.
+        if self.advance() {
+            self.exchange();
+            self.advance();
+        }
+        self.links.end();
+        self.wake();
+    }
+
+    fn exchange(&mut self) {
+        let at = self.instant();
         for _ in 0..ROUNDS {
             let mut moved = false;
             for link in LOOPBACK..self.links.count() {
@@ -143,9 +154,6 @@ impl Stack {
                 break;
             }
         }
-        self.links.end();
-        self.advance();
-        self.wake();
     }
 
     fn wake(&self) {

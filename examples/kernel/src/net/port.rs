@@ -62,7 +62,7 @@ impl Stack {
             let everywhere = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, self.last_port);
             let is_at = |local: Option<SocketAddrV4>| local.is_some_and(|local| overlap(local, everywhere));
             let is_used = match protocol {
-                Protocol::Tcp => self.streams.values().any(|stream| is_at(stream.local)),
+                Protocol::Tcp => self.streams.values().any(|stream| is_at(stream.occupied())),
                 Protocol::Udp => self.datagrams.values().any(|datagram| is_at(datagram.local)),
             };
             if !is_used {

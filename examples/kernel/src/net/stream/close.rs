@@ -6,7 +6,7 @@ use super::{Owner, Phase};
 use crate::errno::{Errno, Result};
 use alloc::vec::Vec;
 use core::mem::replace;
-use smoltcp::socket::tcp::{RecvError, State};
+use smoltcp::socket::tcp::{RecvError, Socket, State};
 
 /// How many streams linger, at most.
 pub(in super::super) const LINGERING: usize = 32;
@@ -19,6 +19,11 @@ pub enum Shutdown {
     Reads,
     Writes,
     Both,
+}
+
+/// Whether a socket will never send anything again: one that was aborted has to say so first.
+fn is_gone(socket: &Socket<'_>) -> bool {
+    socket.state() == State::Closed && socket.remote_endpoint().is_none()
 }
 
 impl Stack {
@@ -36,6 +41,7 @@ impl Stack {
             }
             Phase::Connected { place, .. } => {
                 stream.reads_end |= how != Shutdown::Writes;
+                stream.writes_end |= how != Shutdown::Reads;
                 if how != Shutdown::Reads
                     && let Some(socket) = self.links.tcp_mut(place)
                 {
@@ -84,6 +90,7 @@ impl Stack {
                 }
             }
             Phase::Connected { place, .. } => {
+                stream.writes_end = true;
                 if let Some(socket) = self.links.tcp_mut(place) {
                     if resets || socket.can_recv() {
                         socket.abort();
@@ -138,13 +145,14 @@ impl Stack {
         }
     }
 
-    /// Looks how far each stream is.
-    pub(in super::super) fn advance(&mut self) {
-        let mut last = 0;
+    /// Looks how far each stream is; whether one was reset, whose peer does not know yet.
+    pub(in super::super) fn advance(&mut self) -> bool {
+        let (mut last, mut has_reset) = (0, false);
         while let Some(number) = self.streams.range(last..).next().map(|(number, _)| *number) {
             last = number.saturating_add(1);
             let goes_on = self.progress(number);
             self.settle(number);
+            has_reset |= self.reset_unread(number);
             let is_over = match self.streams.get(&number) {
                 Some(stream) => match stream.owner {
                     Owner::Program => false,
@@ -157,18 +165,24 @@ impl Stack {
                 self.forget(number);
             }
         }
+        has_reset
+    }
+
+    /// Resets a stream that nobody has when something comes that nobody will read.
+    fn reset_unread(&mut self, number: u32) -> bool {
+        let Some(stream) = self.streams.get(&number) else { return false };
+        let (Owner::Nobody { .. }, Phase::Connected { place, .. }) = (stream.owner, &stream.phase) else {
+            return false;
+        };
+        let socket = self.links.tcp_mut(place);
+        socket.filter(|socket| socket.can_recv() && socket.is_active()).map(|socket| socket.abort()).is_some()
     }
 
     /// Whether the peer of a stream that nobody has is still to be told of the end.
-    fn lingers(&mut self, number: u32) -> bool {
+    fn lingers(&self, number: u32) -> bool {
         match self.streams.get(&number).map(|stream| &stream.phase) {
             Some(Phase::Connected { place, .. } | Phase::Connecting { place, .. }) => {
-                let Some(socket) = self.links.tcp_mut(place) else { return false };
-                if socket.can_recv() {
-                    // Nobody will read it.
-                    socket.abort();
-                }
-                socket.state() != State::Closed || socket.remote_endpoint().is_some()
+                self.links.tcp(place).is_some_and(|socket| !is_gone(socket))
             }
             Some(Phase::Ended { place, .. }) => place.is_some(),
             _ => false,
@@ -182,17 +196,20 @@ impl Stack {
             return;
         };
         let Some(socket) = self.links.tcp_mut(place) else { return };
-        // One that was aborted has to say so first.
-        let is_gone = socket.state() == State::Closed && socket.remote_endpoint().is_none();
+        let is_gone = is_gone(socket);
         if !is_gone && socket.state() != State::TimeWait {
             return;
         }
         if matches!(stream.phase, Phase::Connected { .. }) {
             let Ok(mut rest) = bytes(socket.recv_queue()) else { return };
             _ = socket.recv_slice(&mut rest);
-            if socket.recv(|_| (0, ())) == Err(RecvError::InvalidState) {
-                stream.error = Some(Errno::ECONNRESET);
-            }
+            stream.error = match socket.recv(|_| (0, ())) {
+                // The peer was not at its end.
+                Err(RecvError::InvalidState) => Some(Errno::ECONNRESET),
+                // It was, but takes nothing more.
+                _ if is_gone && !stream.writes_end => Some(Errno::EPIPE),
+                _ => None,
+            };
             if let Phase::Connected { place, .. } = replace(&mut stream.phase, Phase::Unconnected) {
                 stream.phase = Phase::Ended { rest, place: Some(place) };
             }

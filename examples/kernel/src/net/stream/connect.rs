@@ -20,7 +20,8 @@ impl Stack {
         }
         let sharing = stream.sharing();
         let local = self.free_address(Protocol::Tcp, address, sharing)?;
-        self.streams.get_mut(&number).ok_or(Errno::EBADF)?.local = Some(local);
+        let stream = self.streams.get_mut(&number).ok_or(Errno::EBADF)?;
+        (stream.local, stream.bound) = (Some(local), Some(local));
         Ok(())
     }
 
@@ -138,7 +139,7 @@ impl Stack {
             }
         }
         stream.error = Some(if is_late { Errno::ETIMEDOUT } else { Errno::ECONNREFUSED });
-        stream.remote = None;
+        (stream.local, stream.remote) = (stream.bound, None);
         if let Phase::Connecting { place, .. } = core::mem::replace(&mut stream.phase, Phase::Unconnected) {
             self.unmake(place);
         }

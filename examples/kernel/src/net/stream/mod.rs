@@ -37,6 +37,8 @@ pub use transfer::Take;
 pub(super) struct Stream {
     /// Where it is, if it is anywhere.
     pub(super) local: Option<SocketAddrV4>,
+    /// Where `bind` has put it: what it comes back to from a connection that fails.
+    bound: Option<SocketAddrV4>,
     /// Whom it is connected to, or was.
     pub(super) remote: Option<SocketAddrV4>,
     pub(super) phase: Phase,
@@ -46,6 +48,8 @@ pub(super) struct Stream {
     pub(super) error: Option<Errno>,
     /// `shutdown`: nothing more is read than what is there.
     pub(super) reads_end: bool,
+    /// Nothing more is written: the peer was told, or will be.
+    writes_end: bool,
     pub(super) queues: Arc<Queues>,
 }
 
@@ -91,12 +95,14 @@ impl Stream {
     pub(super) fn new(queues: Arc<Queues>) -> Self {
         Self {
             local: None,
+            bound: None,
             remote: None,
             phase: Phase::Unconnected,
             owner: Owner::Program,
             options: Options::default(),
             error: None,
             reads_end: false,
+            writes_end: false,
             queues,
         }
     }
@@ -117,7 +123,12 @@ impl Stream {
     /// Whether no other may be bound to `wanted` because of it.
     pub(super) fn forbids(&self, wanted: SocketAddrV4, sharing: Sharing) -> bool {
         let share = sharing == Sharing::Reuse && self.sharing() == Sharing::Reuse && !self.listens();
-        self.local.is_some_and(|local| overlap(local, wanted)) && !share
+        self.occupied().is_some_and(|local| overlap(local, wanted)) && !share
+    }
+
+    /// Where nobody else can be: when it has ended, what was chosen for it is free again.
+    pub(super) fn occupied(&self) -> Option<SocketAddrV4> {
+        if matches!(self.phase, Phase::Ended { place: None, .. }) { self.bound } else { self.local }
     }
 }
 

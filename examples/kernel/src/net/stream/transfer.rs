@@ -93,12 +93,14 @@ impl Stack {
                 }
                 Ok(put)
             }
+            // That nothing can be written is for who writes.
+            Phase::Ended { .. } if stream.error == Some(Errno::EPIPE) => Ok(0),
             Phase::Ended { .. } => stream.error.take().map_or(Ok(0), Err),
             Phase::Connected { place, .. } => {
                 let socket = self.links.tcp_mut(place).ok_or(Errno::EBADF)?;
                 if !socket.can_recv() {
                     let over = stream.reads_end || is_finished(socket.state());
-                    return if over || count == 0 { Ok(0) } else { Err(Errno::EAGAIN) };
+                    return if over { Ok(0) } else { Err(Errno::EAGAIN) };
                 }
                 let done = receive(socket, count, sink, take)?;
                 if done > 0 && take == Take::All {
