@@ -1,7 +1,7 @@
 //! All of the network, under one lock.
 
 use super::datagram::Datagram;
-use super::link::{self, Facts, Joined, LOOPBACK, Links};
+use super::link::{Facts, Joined, LOOPBACK, Links};
 use super::loopback::{self, Loopback};
 use super::memory::Memory;
 use super::stream::Stream;
@@ -84,7 +84,7 @@ impl Network {
 
     /// Adds a link.
     #[cfg(any(test, target_os = "none"))]
-    pub(super) fn add(&self, carrier: Box<dyn link::Carrier>, facts: Facts) {
+    pub(super) fn add(&self, carrier: Box<dyn super::link::Carrier>, facts: Facts) {
         self.stack.lock().links.push(carrier, facts);
     }
 

@@ -34,7 +34,7 @@ impl TxToken for Transmit<'_> {
         let mut packet = vec![0; length];
         let answer = run(&mut packet);
         self.0.sent += 1;
-        if self.0.sent % self.0.loss != 0 {
+        if !self.0.sent.is_multiple_of(self.0.loss) {
             self.0.there.lock().unwrap().push_back(packet);
         }
         answer
