@@ -322,6 +322,7 @@ impl File {
     }
 
     /// Shows the queues that are woken when one of these events may have come.
+    #[inline(always)]
     pub fn queues(&self, interest: Events, visit: &mut dyn FnMut(&WaitQueue)) {
         match &self.object {
             Object::Pipe(pipe, ends) => pipe.queues(*ends, interest, visit),
