@@ -176,7 +176,7 @@ const SESSIONS: &[Session] = &[
         expected: &[
             "badelf seed=1 count=1000",
             "fuzz child=1",
-            "memhog what=pipes",
+            "memhog what=connections",
             "forkbomb made=",
             "alive\n",
         ],
@@ -190,7 +190,7 @@ const SESSIONS: &[Session] = &[
         commands: "memhog; forkbomb --seconds 1; echo alive",
         typed: &[],
         visit: None,
-        expected: &["memhog what=pipes", "forkbomb made=", "alive\n"],
+        expected: &["memhog what=connections", "forkbomb made=", "alive\n"],
         status: 0,
     },
 ];
