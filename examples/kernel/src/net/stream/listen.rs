@@ -1,7 +1,9 @@
 //! Streams that listen, and the connections that come to them.
 
+use super::super::address::NONE;
 use super::super::link::Place;
 use super::super::network::Stack;
+use super::super::option::Options;
 use super::super::port::Protocol;
 use super::super::queues::Queues;
 use super::{Owner, Phase, Stream};
@@ -9,7 +11,7 @@ use crate::errno::{Errno, Result};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{Ipv4Addr, SocketAddrV4};
-use smoltcp::socket::tcp::State;
+use smoltcp::socket::tcp::{Socket, State};
 use smoltcp::wire::{IpEndpoint, IpListenEndpoint};
 
 /// The most connections that wait to be accepted.
@@ -19,6 +21,14 @@ const MOST_WAITING: u32 = 64;
 fn address(endpoint: IpEndpoint) -> SocketAddrV4 {
     let smoltcp::wire::IpAddress::Ipv4(address) = endpoint.addr;
     SocketAddrV4::new(address, endpoint.port)
+}
+
+/// A connection that has come, and to whom.
+struct Begun {
+    place: Place,
+    local: SocketAddrV4,
+    backlog: usize,
+    options: Options,
 }
 
 impl Stack {
@@ -31,7 +41,6 @@ impl Stack {
             Phase::Unconnected => {}
             Phase::Listening { backlog: before, .. } => {
                 *before = backlog;
-                self.refill();
                 return Ok(());
             }
             Phase::Connecting { .. } | Phase::Connected { .. } | Phase::Ended { .. } => {
@@ -76,13 +85,14 @@ impl Stack {
         }
     }
 
-    /// Where a connection came to a stream that listens, makes room for the next.
+    /// Looks for connections that came to streams that listen, before they are answered.
     pub(in super::super) fn refill(&mut self) {
         let mut last = 0;
         while let Some(number) = self.next_listener(last) {
             last = number.saturating_add(1);
-            self.take_begun(number);
-            self.open_more(number);
+            while let Some(begun) = self.next_begun(number) {
+                self.take_or_leave(number, begun);
+            }
         }
     }
 
@@ -90,61 +100,54 @@ impl Stack {
         self.streams.range(from..).find(|(_, stream)| stream.listens()).map(|(number, _)| *number)
     }
 
-    /// Makes streams of the sockets that no longer listen.
-    fn take_begun(&mut self, number: u32) {
-        while let Some((place, options)) = self.next_begun(number) {
-            let ends = self
-                .links
-                .tcp(&place)
-                .and_then(|socket| socket.local_endpoint().zip(socket.remote_endpoint()));
-            let Some((local, remote)) = ends else {
-                self.unmake(place);
-                continue;
-            };
-            let mut stream = Stream::new(Arc::new(Queues::default()));
-            stream.local = Some(address(local));
-            stream.remote = Some(address(remote));
-            stream.owner = Owner::Listener(number);
-            stream.options = options;
-            stream.phase = Phase::Connecting { place, since: self.now };
-            let own = self.new_number();
-            self.streams.insert(own, stream);
-        }
-    }
-
-    fn next_begun(&mut self, number: u32) -> Option<(Place, super::Options)> {
+    /// A socket that no longer listens, for a connection has come.
+    fn next_begun(&mut self, number: u32) -> Option<Begun> {
         let stream = self.streams.get_mut(&number)?;
-        let Phase::Listening { places, .. } = &mut stream.phase else { return None };
-        let listens =
-            |place: &Place| self.links.tcp(place).map(|socket| socket.state()) == Some(State::Listen);
-        let begun = places.iter().position(|place| !listens(place))?;
-        Some((places.swap_remove(begun), stream.options))
+        let (Phase::Listening { backlog, places }, Some(local)) = (&mut stream.phase, stream.local) else {
+            return None;
+        };
+        let state = |place| self.links.tcp(place).map(Socket::state);
+        let begun = places.iter().position(|place| state(place) != Some(State::Listen))?;
+        Some(Begun { place: places.swap_remove(begun), local, backlog: *backlog, options: stream.options })
     }
 
-    /// A socket for each link, while fewer wait than may.
-    fn open_more(&mut self, number: u32) {
+    /// Makes a stream of a connection that has come, if fewer wait than may and another socket can listen instead. If
+    /// not, it is as if nothing had come: the peer will ask again.
+    fn take_or_leave(&mut self, number: u32, begun: Begun) {
+        let Begun { place, local, backlog, options } = begun;
         let waiting = self.streams.values().filter(|stream| stream.owner == Owner::Listener(number)).count();
-        let Some(stream) = self.streams.get(&number) else { return };
-        let (Phase::Listening { backlog, places }, Some(local)) = (&stream.phase, stream.local) else {
-            return;
-        };
-        let links = self.links.of(*local.ip());
-        if waiting >= *backlog || places.len() == links.clone().count() {
-            return;
-        }
-        let (options, mut missing) = (stream.options, [None; 2]);
-        let open = |link: &usize| places.iter().any(|place| place.link() == *link);
-        missing.iter_mut().zip(links.filter(|link| !open(link))).for_each(|(to, link)| *to = Some(link));
-        for link in missing.into_iter().flatten() {
-            // If there is no memory, who comes is refused, until there is.
-            let Ok(place) = self.make(link, options) else { return };
-            self.open(&place, local);
-            let phase = self.streams.get_mut(&number).map(|stream| &mut stream.phase);
-            match phase {
-                Some(Phase::Listening { places, .. }) => places.push(place),
-                _ => self.unmake(place),
+        let next = if waiting < backlog { self.make(place.link(), options).ok() } else { None };
+        let listens = match next {
+            Some(next) => {
+                self.take(number, place, options);
+                next
             }
+            None => {
+                if let Some(socket) = self.links.tcp_mut(&place) {
+                    socket.abort();
+                }
+                place
+            }
+        };
+        self.open(&listens, local);
+        match self.streams.get_mut(&number).map(|stream| &mut stream.phase) {
+            Some(Phase::Listening { places, .. }) => places.push(listens),
+            _ => self.unmake(listens),
         }
+    }
+
+    fn take(&mut self, number: u32, place: Place, options: Options) {
+        let socket = self.links.tcp(&place);
+        let ends = socket.and_then(|socket| socket.local_endpoint().zip(socket.remote_endpoint()));
+        let Some((local, remote)) = ends else { return self.unmake(place) };
+        let mut stream = Stream::new(Arc::new(Queues::default()));
+        stream.local = Some(address(local));
+        stream.remote = Some(address(remote));
+        stream.owner = Owner::Listener(number);
+        stream.options = options;
+        stream.phase = Phase::Connecting { place, since: self.now };
+        let own = self.new_number();
+        self.streams.insert(own, stream);
     }
 
     /// The connection that is to be accepted next.
@@ -165,8 +168,6 @@ impl Stack {
         let accepted = self.accepted(number).ok_or(Errno::EAGAIN)?;
         let stream = self.streams.get_mut(&accepted).ok_or(Errno::EAGAIN)?;
         stream.owner = Owner::Program;
-        let answer = (accepted, stream.queues.clone(), stream.remote.unwrap_or(super::super::address::NONE));
-        self.refill();
-        Ok(answer)
+        Ok((accepted, stream.queues.clone(), stream.remote.unwrap_or(NONE)))
     }
 }
