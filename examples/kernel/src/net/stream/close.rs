@@ -1,15 +1,15 @@
 //! The end of streams.
 
-use super::super::memory::bytes;
-use super::super::network::Stack;
 use super::{Owner, Phase};
 use crate::errno::{Errno, Result};
+use crate::net::memory::bytes;
+use crate::net::network::Stack;
 use alloc::vec::Vec;
 use core::mem::replace;
 use smoltcp::socket::tcp::{RecvError, Socket, State};
 
 /// How many streams linger, at most.
-pub(in super::super) const LINGERING: usize = 32;
+pub(in crate::net) const LINGERING: usize = 32;
 /// How long one does, at most, in microseconds.
 const PATIENCE: u64 = 60_000_000;
 
@@ -28,7 +28,7 @@ fn is_gone(socket: &Socket<'_>) -> bool {
 
 impl Stack {
     /// `shutdown`.
-    pub(in super::super) fn shutdown(&mut self, number: u32, how: Shutdown) -> Result<()> {
+    pub(in crate::net) fn shutdown(&mut self, number: u32, how: Shutdown) -> Result<()> {
         let stream = self.streams.get_mut(&number).ok_or(Errno::EBADF)?;
         match &stream.phase {
             Phase::Unconnected | Phase::Ended { .. } => return Err(Errno::ENOTCONN),
@@ -54,7 +54,7 @@ impl Stack {
     }
 
     /// The last descriptor of a stream is closed.
-    pub(in super::super) fn close_stream(&mut self, number: u32) {
+    pub(in crate::net) fn close_stream(&mut self, number: u32) {
         self.disconnect(number);
         let until = self.now.saturating_add(PATIENCE);
         if let Some(stream) = self.streams.get_mut(&number) {
@@ -146,7 +146,7 @@ impl Stack {
     }
 
     /// Looks how far each stream is; whether one was reset, whose peer does not know yet.
-    pub(in super::super) fn advance(&mut self) -> bool {
+    pub(in crate::net) fn advance(&mut self) -> bool {
         let (mut last, mut has_reset) = (0, false);
         while let Some(number) = self.streams.range(last..).next().map(|(number, _)| *number) {
             last = number.saturating_add(1);

@@ -1,10 +1,10 @@
 //! From a stream to a peer that listens.
 
-use super::super::link::LOOPBACK;
-use super::super::network::Stack;
-use super::super::port::Protocol;
 use super::{Owner, Phase};
 use crate::errno::{Errno, Result};
+use crate::net::link::LOOPBACK;
+use crate::net::network::Stack;
+use crate::net::port::Protocol;
 use core::net::{Ipv4Addr, SocketAddrV4};
 use smoltcp::socket::tcp::State;
 
@@ -13,7 +13,7 @@ const PATIENCE: u64 = 127_000_000;
 
 impl Stack {
     /// `bind`.
-    pub(in super::super) fn bind_stream(&mut self, number: u32, address: SocketAddrV4) -> Result<()> {
+    pub(in crate::net) fn bind_stream(&mut self, number: u32, address: SocketAddrV4) -> Result<()> {
         let stream = self.streams.get(&number).ok_or(Errno::EBADF)?;
         if stream.local.is_some() || !matches!(stream.phase, Phase::Unconnected) {
             return Err(Errno::EINVAL);
@@ -30,7 +30,7 @@ impl Stack {
     /// # Errors
     ///
     /// EINPROGRESS when it has begun, EALREADY when it had.
-    pub(in super::super) fn connect_stream(&mut self, number: u32, peer: SocketAddrV4) -> Result<()> {
+    pub(in crate::net) fn connect_stream(&mut self, number: u32, peer: SocketAddrV4) -> Result<()> {
         let stream = self.streams.get_mut(&number).ok_or(Errno::EBADF)?;
         match &mut stream.phase {
             Phase::Unconnected => {}
@@ -101,7 +101,7 @@ impl Stack {
     /// # Errors
     ///
     /// EAGAIN as long as nothing did.
-    pub(in super::super) fn outcome(&mut self, number: u32) -> Result<()> {
+    pub(in crate::net) fn outcome(&mut self, number: u32) -> Result<()> {
         let stream = self.streams.get_mut(&number).ok_or(Errno::EBADF)?;
         match &mut stream.phase {
             Phase::Connecting { .. } => Err(Errno::EAGAIN),

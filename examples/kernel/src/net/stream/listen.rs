@@ -1,13 +1,13 @@
 //! Streams that listen, and the connections that come to them.
 
-use super::super::address::NONE;
-use super::super::link::Place;
-use super::super::network::Stack;
-use super::super::option::Options;
-use super::super::port::Protocol;
-use super::super::queues::Queues;
 use super::{Owner, Phase, Stream};
 use crate::errno::{Errno, Result};
+use crate::net::address::NONE;
+use crate::net::link::Place;
+use crate::net::network::Stack;
+use crate::net::option::Options;
+use crate::net::port::Protocol;
+use crate::net::queues::Queues;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{Ipv4Addr, SocketAddrV4};
@@ -33,7 +33,7 @@ struct Begun {
 
 impl Stack {
     /// `listen`.
-    pub(in super::super) fn listen(&mut self, number: u32, backlog: u32) -> Result<()> {
+    pub(in crate::net) fn listen(&mut self, number: u32, backlog: u32) -> Result<()> {
         // One more than it says, as in Linux.
         let backlog = usize::try_from(backlog.min(MOST_WAITING)).unwrap_or_default().saturating_add(1);
         let stream = self.streams.get_mut(&number).ok_or(Errno::EBADF)?;
@@ -86,7 +86,7 @@ impl Stack {
     }
 
     /// Looks for connections that came to streams that listen, before they are answered.
-    pub(in super::super) fn refill(&mut self) {
+    pub(in crate::net) fn refill(&mut self) {
         let mut last = 0;
         while let Some(number) = self.next_listener(last) {
             last = number.saturating_add(1);
@@ -160,7 +160,7 @@ impl Stack {
     }
 
     /// `accept`: the number of the new stream, its queues, and its peer.
-    pub(in super::super) fn accept(&mut self, number: u32) -> Result<(u32, Arc<Queues>, SocketAddrV4)> {
+    pub(in crate::net) fn accept(&mut self, number: u32) -> Result<(u32, Arc<Queues>, SocketAddrV4)> {
         let stream = self.streams.get(&number).ok_or(Errno::EBADF)?;
         if !stream.listens() {
             return Err(Errno::EINVAL);

@@ -1,15 +1,15 @@
 //! Sockets of smoltcp's, for streams.
 
-use super::super::link::{LOOPBACK, Place};
-use super::super::memory::bytes;
-use super::super::network::Stack;
-use super::super::option::Options;
 use crate::errno::{Errno, Result};
+use crate::net::link::{LOOPBACK, Place};
+use crate::net::memory::bytes;
+use crate::net::network::Stack;
+use crate::net::option::Options;
 use smoltcp::socket::tcp::{Socket, SocketBuffer};
 use smoltcp::time::Duration;
 
 /// Bytes that wait in each direction, at most.
-pub(in super::super) const BUFFER: usize = 32 << 10;
+pub(in crate::net) const BUFFER: usize = 32 << 10;
 /// What a socket costs.
 const COST: usize = 2 * BUFFER + size_of::<Socket<'_>>();
 /// How often a peer is asked whether it is there, as Linux does.

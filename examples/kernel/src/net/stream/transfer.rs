@@ -1,9 +1,9 @@
 //! Bytes to a peer and from it.
 
-use super::super::network::Stack;
 use super::{Phase, is_finished};
 use crate::errno::{Errno, Result};
 use crate::fs::data::{Sink, Source};
+use crate::net::network::Stack;
 use smoltcp::socket::tcp::Socket;
 
 /// Whether what is read stays.
@@ -73,7 +73,7 @@ impl Stack {
     /// # Errors
     ///
     /// EAGAIN if there is nothing yet.
-    pub(in super::super) fn read_stream(
+    pub(in crate::net) fn read_stream(
         &mut self,
         number: u32,
         count: usize,
@@ -117,7 +117,7 @@ impl Stack {
     /// # Errors
     ///
     /// EAGAIN if there is no room yet; EPIPE if nothing can be sent any more.
-    pub(in super::super) fn write_stream(
+    pub(in crate::net) fn write_stream(
         &mut self,
         number: u32,
         count: usize,
@@ -148,7 +148,7 @@ impl Stack {
     }
 
     /// How many bytes can be read, and how many the peer has not got yet.
-    pub(in super::super) fn waiting(&self, number: u32) -> (usize, usize) {
+    pub(in crate::net) fn waiting(&self, number: u32) -> (usize, usize) {
         match self.streams.get(&number).map(|stream| &stream.phase) {
             Some(Phase::Connected { place, .. }) => {
                 let socket = self.links.tcp(place);

@@ -1,7 +1,7 @@
 //! Two networks and a wire between them that loses packets.
 
-use super::super::link::{Facts, Joined};
 use super::*;
+use crate::net::link::{Facts, Joined};
 use alloc::boxed::Box;
 use smoltcp::iface::{Config, Interface};
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
