@@ -2,6 +2,8 @@
 //! the library. The same programs on the same machine, time counted in instructions.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -20,11 +22,30 @@ const MEMORY: u32 = 256;
 /// How long one system may take.
 const LIMIT: Duration = Duration::from_secs(900);
 
-/// Measures on `systems` and prints what each row costs, and the table of them all.
+/// Measures the operations on `systems`.
 pub fn hbench(systems: &[System]) -> Result<()> {
+    measure(systems, &[], PROGRAM)
+}
+
+/// What a web server and its client do, on one machine.
+const SERVE: &str = include_str!("hbench/serve.sh");
+const SCRIPT: &str = "serve.sh";
+const SCRIPTS: &str = "target/hbench";
+
+/// Measures what it costs to serve files, on `systems`.
+pub fn serve(systems: &[System]) -> Result<()> {
+    fs::create_dir_all(SCRIPTS)?;
+    let script = Path::new(SCRIPTS).join(SCRIPT);
+    fs::write(&script, SERVE)?;
+    measure(systems, &[script], &format!("/bin/sh /{SCRIPT}"))
+}
+
+/// Lets `command` measure on `systems`, with these files in their root directory, and prints what each row costs, and the
+/// table of them all.
+fn measure(systems: &[System], added: &[PathBuf], command: &str) -> Result<()> {
     let toolchain = SourceToolchain::find()?;
     let qemu = setup::qemu()?;
-    let root = userland::root(&toolchain, &[])?;
+    let root = userland::root(&toolchain, added)?;
     let mut table = Table::default();
     let mut failed = Vec::new();
     for system in systems {
@@ -32,7 +53,7 @@ pub fn hbench(systems: &[System]) -> Result<()> {
             memory: Some(MEMORY),
             icount: true,
             limit: Some(LIMIT),
-            ..system.boot(&toolchain, &root, PROGRAM)?
+            ..system.boot(&toolchain, &root, command)?
         };
         println!("xtask: hbench on {system}");
         let outcome = boot.captured(&qemu)?;

@@ -74,6 +74,8 @@ cargo xtask COMMAND
   hbench [--on SYSTEM]
                      what a kernel's operations cost, in instructions: on linux (Debian's for i386,
                      which it fetches), unchecked, kernel, or all, the default
+  serve [--on SYSTEM]
+                     what it costs to serve files over the loopback: httpd and a client, as hbench
   sessions [NAME]    lets the shell work on the example kernel in QEMU: all sessions, or those with NAME
                      in their name; `hour`, an hour of random system calls, has to be named
   run [OPTION]... [-- QEMU-ARGUMENT]...
@@ -160,6 +162,7 @@ fn command() -> Result<ExitCode> {
         "sessions" => sessions::sessions(name(&mut arguments)?.as_deref())?,
         "run" => return run::run(&run::Options::parse(&mut arguments, &below_root)?),
         "hbench" => hbench::hbench(&systems(&mut arguments)?)?,
+        "serve" => hbench::serve(&systems(&mut arguments)?)?,
         "applications" => applications::applications(&systems(&mut arguments)?)?,
         "linux" => return linux(&mut arguments, &below_root),
         "compare" => compare::compare(&systems(&mut arguments)?)?,

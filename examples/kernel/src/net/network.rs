@@ -44,6 +44,8 @@ pub(super) struct Stack {
     pub(super) memory: Memory,
     /// Microseconds.
     pub(super) now: u64,
+    /// When streams are looked at that only wait for late packets.
+    pub(super) next_look: u64,
     /// The last number, and the last port that was given to who asked for any.
     last: u32,
     pub(super) last_port: u16,
@@ -76,6 +78,7 @@ impl Network {
             datagrams: BTreeMap::new(),
             memory,
             now: 0,
+            next_look: 0,
             last: 0,
             last_port,
         };

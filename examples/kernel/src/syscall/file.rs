@@ -343,7 +343,7 @@ pub(super) enum Offset {
 }
 
 /// Bytes that `sendfile` moves at once.
-const PIECE: usize = 4096;
+const PIECE: usize = 16 << 10;
 
 pub(super) fn send(
     current: &mut Current,

@@ -30,18 +30,29 @@ fn here() -> Address {
 impl File {
     fn socket(kind: usize) -> Result<Self> {
         // SAFETY: the kernel touches no memory.
-        let file = unsafe { call3(SOCKET, [INTERNET.into(), kind | NONBLOCK, 0]) };
+        let file = unsafe { call3(SOCKET, [INTERNET.into(), kind, 0]) };
         file.map(|file| Self(file as u32))
     }
 
     /// A socket for a stream, which does not wait.
     pub fn stream() -> Result<Self> {
-        Self::socket(STREAM)
+        Self::socket(STREAM | NONBLOCK)
     }
 
     /// A socket for datagrams, which does not wait.
     pub fn datagrams() -> Result<Self> {
-        Self::socket(DATAGRAMS)
+        Self::socket(DATAGRAMS | NONBLOCK)
+    }
+
+    /// A stream to who listens at a port of this machine; it waits.
+    pub fn connected(port: u16) -> Result<Self> {
+        let mut peer = here();
+        peer[2..4].copy_from_slice(&port.to_be_bytes());
+        let file = Self::socket(STREAM)?;
+        match file.connect(&peer) {
+            Ok(()) => Ok(file),
+            Err(error) => file.close().and(Err(error)),
+        }
     }
 
     /// Gives it a port of this machine, and says which.

@@ -1,6 +1,6 @@
 //! The end of streams.
 
-use super::{Owner, Phase};
+use super::{Owner, Phase, Stream};
 use crate::errno::{Errno, Result};
 use crate::net::memory::bytes;
 use crate::net::network::Stack;
@@ -9,9 +9,11 @@ use core::mem::replace;
 use smoltcp::socket::tcp::{RecvError, Socket, State};
 
 /// How many streams linger, at most.
-pub(in crate::net) const LINGERING: usize = 32;
+const LINGERING: usize = 16;
 /// How long one does, at most, in microseconds.
 const PATIENCE: u64 = 60_000_000;
+/// How often those are looked at that only wait for late packets, in microseconds.
+const BETWEEN_LOOKS: u64 = 100_000;
 
 /// Which directions `shutdown` ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,8 +149,18 @@ impl Stack {
 
     /// Looks how far each stream is; whether one was reset, whose peer does not know yet.
     pub(in crate::net) fn advance(&mut self) -> bool {
+        let is_due = self.now >= self.next_look;
+        if is_due {
+            self.next_look = self.now.saturating_add(BETWEEN_LOOKS);
+        }
+        let moves = |stream: &Stream| match stream.phase {
+            Phase::Unconnected | Phase::Listening { .. } => false,
+            Phase::Connecting { .. } | Phase::Connected { .. } => true,
+            // Time alone changes it.
+            Phase::Ended { .. } => is_due,
+        };
         let (mut last, mut has_reset) = (0, false);
-        while let Some(number) = self.streams.range(last..).next().map(|(number, _)| *number) {
+        while let Some(number) = self.next_stream(last, moves) {
             last = number.saturating_add(1);
             let goes_on = self.progress(number);
             self.settle(number);
@@ -166,6 +178,11 @@ impl Stack {
             }
         }
         has_reset
+    }
+
+    /// The first stream from `last` on of which `is_wanted` is true.
+    fn next_stream(&self, last: u32, is_wanted: impl Fn(&Stream) -> bool) -> Option<u32> {
+        self.streams.range(last..).find(|(_, stream)| is_wanted(stream)).map(|(number, _)| *number)
     }
 
     /// Resets a stream that nobody has when something comes that nobody will read.

@@ -246,7 +246,7 @@ fn few_linger() {
         client.connect(Some(at(80))).unwrap();
         drop(listener.accept().unwrap());
     }
-    assert_eq!(network.with(|stack| stack.streams.len()), 33);
+    assert_eq!(network.with(|stack| stack.streams.len()), 17);
 }
 
 #[test]
