@@ -5,13 +5,14 @@ mod image;
 mod monitor;
 mod session;
 
-use std::net::{TcpListener, UdpSocket};
+use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::{fs, process, thread};
 
 use anyhow::{Result, anyhow, ensure};
 
+use crate::http::{Server, free_port};
 use crate::qemu::{Boot, Outcome};
 use image::Flaw;
 
@@ -77,11 +78,6 @@ fn add_network(boot: &mut Boot) -> Result<u16> {
     Ok(http)
 }
 
-/// A port of this machine that nobody has at this moment.
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
-}
-
 /// Boots with all devices, uses them, and checks what comes of it: the answers, the files, the guest's own words.
 pub fn used(mut boot: Boot, qemu: &Path) -> Result<Outcome> {
     let place = Place::new()?;
@@ -109,7 +105,8 @@ pub fn used(mut boot: Boot, qemu: &Path) -> Result<Outcome> {
     add(&mut boot, &["-rtc", "base=2028-02-29T23:59:50"]);
 
     add(&mut boot, &["-vga", "std"]);
-    let host = session::Host { link, monitor, dump: place.path("dump"), http, wire, theirs };
+    let host =
+        session::Host { link, monitor, dump: place.path("dump"), http: Server { port: http }, wire, theirs };
     let (outcome, used) = thread::scope(|scope| {
         let user = scope.spawn(|| host.serve());
         (boot.captured(qemu), user.join())

@@ -77,11 +77,19 @@ impl FromStr for Measure {
 
 /// Measures, and prints a table.
 pub fn hbench(options: &Options) -> Result<()> {
-    let program = Program::prepare(options.mode)?;
+    measure(&Program::operations(options.mode)?, options)
+}
+
+/// Measures what it costs to serve files, and prints a table.
+pub fn serve(options: &Options) -> Result<()> {
+    measure(&Program::serving(options.mode)?, options)
+}
+
+fn measure(program: &Program, options: &Options) -> Result<()> {
     match options.measure {
-        Measure::Instructions => instructions::measure(&program, &options.systems),
-        Measure::Flushes => flushes::measure(&program, &options.systems),
-        Measure::Time => clock::measure(&program, &options.systems, options.rounds.get()),
+        Measure::Instructions => instructions::measure(program, &options.systems),
+        Measure::Flushes => flushes::measure(program, &options.systems),
+        Measure::Time => clock::measure(program, &options.systems, options.rounds.get()),
     }
 }
 

@@ -11,6 +11,7 @@ mod disassembly;
 mod drivers;
 mod ending;
 mod hbench;
+mod http;
 mod kernel;
 mod kernels;
 mod linux;
@@ -76,6 +77,7 @@ cargo xtask COMMAND
                      what a kernel's operations cost on linux (Debian's for i386, which it fetches),
                      unchecked, kernel, or all, the default: instructions, the default; flushes, which are
                      loads of CR3 and INVLPGs; or time, as ratios of N rounds (5) in which they take turns
+  serve [OPTION]...  what it costs to serve files over the loopback: httpd and a client, with the options of hbench
   sessions [NAME]    lets the shell work on the example kernel in QEMU: all sessions, or those with NAME
                      in their name; `hour`, an hour of random system calls, has to be named
   run [OPTION]... [-- QEMU-ARGUMENT]...
@@ -88,6 +90,7 @@ cargo xtask COMMAND
                        the machine, if not QEMU's default of 128 and qemu32; for pae with NX
     --exec COMMANDS    what the shell of the example `kernel` runs, instead of asking for it
     --add FILE         puts a file into the root directory of that, as a program; may be repeated
+    --forward PORT     a network card, and a port of this machine that leads to port 80 of the guest
     --append TEXT      the kernel's command line
     --module FILE      a boot module, with arguments if they follow a space; may be repeated
     --timeout SECONDS  ends the guest, as a failure
@@ -161,6 +164,7 @@ fn command() -> Result<ExitCode> {
         "sessions" => sessions::sessions(name(&mut arguments)?.as_deref())?,
         "run" => return run::run(&run::Options::parse(&mut arguments, &below_root)?),
         "hbench" => hbench::hbench(&hbench::Options::parse(&mut arguments)?)?,
+        "serve" => hbench::serve(&hbench::Options::parse(&mut arguments)?)?,
         "applications" => applications::applications(&systems(&mut arguments)?)?,
         "linux" => return linux(&mut arguments, &below_root),
         "compare" => compare::compare(&systems(&mut arguments)?)?,

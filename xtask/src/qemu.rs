@@ -35,6 +35,8 @@ pub struct Boot {
     pub log: Option<&'static str>,
     /// How long the guest may run.
     pub limit: Option<Duration>,
+    /// A port of this machine that leads to port 80 of the guest, which then has a network card.
+    pub forward: Option<u16>,
     /// Further arguments of QEMU.
     pub extra: Vec<String>,
 }
@@ -133,6 +135,10 @@ impl Boot {
             let modules = self.modules.iter().map(|module| module.replace(',', ",,"));
             add("-initrd", modules.collect::<Vec<_>>().join(","));
         }
+        if let Some(port) = self.forward {
+            add("-netdev", format!("user,id=network,hostfwd=tcp:127.0.0.1:{port}-:80"));
+            add("-device", "ne2k_pci,netdev=network".to_owned());
+        }
         let keys = if console == Console::Terminal { ",mux=on,signal=off" } else { "" };
         add("-chardev", format!("stdio,id=console{keys}"));
         add("-serial", "chardev:console".to_owned());
@@ -206,6 +212,7 @@ mod tests {
             icount: true,
             kvm: true,
             log: Some("plugin"),
+            forward: Some(8080),
             ..Boot::default()
         };
         let arguments = boot.arguments(Console::Terminal);
@@ -220,6 +227,8 @@ mod tests {
         assert_eq!(value("-initrd"), "one,,1 x,two", "a comma in a name is doubled");
         assert_eq!(value("-icount"), "shift=0,sleep=off");
         assert_eq!(value("-d"), "cpu_reset,plugin");
+        assert_eq!(value("-netdev"), "user,id=network,hostfwd=tcp:127.0.0.1:8080-:80");
+        assert!(arguments.iter().any(|argument| argument == "ne2k_pci,netdev=network"));
         assert_eq!(value("-chardev"), "stdio,id=console,mux=on,signal=off");
     }
 

@@ -59,6 +59,7 @@ impl Options {
                 Long("add") => options.added.push(added(&arguments.value()?.string()?, directory)?),
                 Long("append") => boot.append = arguments.value()?.string()?,
                 Long("module") => boot.modules.push(module(&arguments.value()?.string()?, directory)?),
+                Long("forward") => boot.forward = Some(arguments.value()?.parse()?),
                 Long("timeout") => boot.limit = Some(seconds(arguments.value()?.parse()?)?),
                 Long("icount") => boot.icount = true,
                 Long("kvm") => boot.kvm = true,
@@ -209,6 +210,7 @@ mod tests {
             "--cpu=486",
             "--append=a b",
             "--timeout=1.5",
+            "--forward=8080",
             "--module",
             "Cargo.toml x  y",
             "--module=src/run.rs",
@@ -230,6 +232,7 @@ mod tests {
         assert_eq!((boot.append.as_str(), boot.limit), ("a b", Some(Duration::from_millis(1500))));
         assert_eq!(boot.modules, ["Cargo.toml x  y", "src/run.rs"]);
         assert!(boot.icount && !boot.kvm);
+        assert_eq!(boot.forward, Some(8080));
         assert_eq!(boot.extra, ["-device", "--mode"]);
     }
 
@@ -251,6 +254,7 @@ mod tests {
             &["--module=no-such-file"],
             &["--add=no-such-file"],
             &["--icount", "--kvm"],
+            &["--forward=http"],
             &["--speed"],
         ] {
             assert!(parse(bad).is_err(), "{bad:?}");

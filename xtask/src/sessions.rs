@@ -4,13 +4,18 @@
 //! expected must be in the output, in that order; whatever else happens, the kernel must find nothing amiss when it is
 //! switched off.
 
+mod web;
+
+use std::path::Path;
+use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, anyhow, bail, ensure};
 
 use crate::ending::Ending;
+use crate::http::free_port;
 use crate::kernel::{Checks, Kernel, Mode, Profile};
-use crate::qemu::Boot;
+use crate::qemu::{Boot, Outcome};
 use crate::run::{PROGRAMS, with_programs};
 use crate::setup;
 use crate::toolchain::SourceToolchain;
@@ -29,6 +34,8 @@ struct Session {
     commands: &'static str,
     /// What is typed, each when the first of the pair is there.
     typed: &'static [(&'static str, &'static str)],
+    /// What this machine does with the guest, by a port that leads to it.
+    visit: Option<fn(u16) -> Result<()>>,
     /// Parts of the output, in order.
     expected: &'static [&'static str],
     /// The shell's.
@@ -42,6 +49,7 @@ const DAILY: Session = Session {
     limit: 60,
     commands: include_str!("sessions/daily.sh"),
     typed: &[],
+    visit: None,
     expected: &[
         "hello from a pipe",
         "1 2 3 4 5",
@@ -119,6 +127,28 @@ const EDITOR: Session = Session {
     ..DAILY
 };
 
+/// A server that this machine and the guest itself visit. At the end connections are open.
+const WEB: Session = Session {
+    name: "web",
+    commands: include_str!("sessions/web.sh"),
+    visit: Some(web::visit),
+    // By md5sum on the host.
+    expected: &[
+        "kernel: network card ",
+        "host served",
+        "7fcaf06c08d4015bcceaf7e0ad7fafe4  -",
+        "b5e070d22d5ebaf12435f0d53818e85b  -",
+        "a8177876b2886cb74338f9a050089431  -",
+        "b5e070d22d5ebaf12435f0d53818e85b  -",
+        "missing 1",
+        "refused 1",
+        "both ways",
+        "end of web",
+    ],
+    status: 3,
+    ..DAILY
+};
+
 /// Random arguments for every system call, for an hour: has to be named.
 const HOUR: Session = Session {
     name: "hour of calls",
@@ -127,6 +157,7 @@ const HOUR: Session = Session {
     limit: 2 * 60 * 60,
     commands: "fuzz --seconds 3600 --children 100000000 --seed 1000000; echo alive",
     typed: &[],
+    visit: None,
     expected: &["fuzz seed=1000000 children=", "alive\n"],
     status: 0,
 };
@@ -135,6 +166,7 @@ const SESSIONS: &[Session] = &[
     DAILY,
     TYPED,
     EDITOR,
+    WEB,
     Session { name: "daily, PAE", mode: Mode::Pae, ..DAILY },
     Session {
         name: "hostile",
@@ -143,10 +175,11 @@ const SESSIONS: &[Session] = &[
         limit: 300,
         commands: include_str!("sessions/hostile.sh"),
         typed: &[],
+        visit: None,
         expected: &[
             "badelf seed=1 count=1000",
             "fuzz child=1",
-            "memhog what=pipes",
+            "memhog what=connections",
             "forkbomb made=",
             "alive\n",
         ],
@@ -161,6 +194,7 @@ const SESSIONS: &[Session] = &[
         commands: "memhog > said; cat said; n=$(sed -n 's/.*what=file reached=\\([0-9]*\\).*/\\1/p' said)\n\
             [ $n -ge 16 ] && echo enough for files",
         typed: &[],
+        visit: None,
         expected: &["memhog what=file", "enough for files\n"],
         status: 0,
     },
@@ -171,7 +205,8 @@ const SESSIONS: &[Session] = &[
         limit: 60,
         commands: "memhog; forkbomb --seconds 1; echo alive",
         typed: &[],
-        expected: &["memhog what=pipes", "forkbomb made=", "alive\n"],
+        visit: None,
+        expected: &["memhog what=connections", "forkbomb made=", "alive\n"],
         status: 0,
     },
 ];
@@ -200,10 +235,7 @@ pub fn sessions(name: Option<&str>) -> Result<()> {
         with_programs(&mut boot, &toolchain, Vec::new(), commands)?;
         boot.kernel = kernel.build(&toolchain)?;
         let start = Instant::now();
-        let outcome = match session.typed {
-            [] => boot.captured(&qemu)?,
-            typed => boot.typed(&qemu, typed)?,
-        };
+        let outcome = session.boot(boot, &qemu)?;
         let output = outcome.output.replace('\r', "");
         match session.judge(&output, &outcome.ending) {
             Ok(()) => {
@@ -224,6 +256,25 @@ pub fn sessions(name: Option<&str>) -> Result<()> {
 }
 
 impl Session {
+    fn boot(&self, mut boot: Boot, qemu: &Path) -> Result<Outcome> {
+        let Some(visit) = self.visit else {
+            return match self.typed {
+                [] => boot.captured(qemu),
+                typed => boot.typed(qemu, typed),
+            };
+        };
+        let port = free_port()?;
+        boot.forward = Some(port);
+        let (outcome, visited) = thread::scope(|scope| {
+            let visitor = scope.spawn(move || visit(port));
+            (boot.captured(qemu), visitor.join())
+        });
+        let outcome = outcome?;
+        let visited = visited.unwrap_or_else(|_| Err(anyhow!("the visitor panicked")));
+        visited.map_err(|error| error.context(outcome.output.clone()))?;
+        Ok(outcome)
+    }
+
     fn judge(&self, output: &str, ending: &Ending) -> Result<()> {
         let mut rest = output;
         for expected in self.expected {

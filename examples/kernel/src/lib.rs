@@ -12,6 +12,7 @@
 //! | whose turn it is | `schedule` |
 //! | signals | [`signal`] |
 //! | files, pipes, terminals | [`fs`] |
+//! | sockets | [`net`] |
 //! | what a program asks for, by number | [`syscall`] |
 //! | time, futexes, the serial port | [`time`], `futex`, `console` |
 //!
@@ -28,6 +29,7 @@ pub mod errno;
 pub mod exec;
 pub mod fs;
 pub mod memory;
+pub mod net;
 pub mod signal;
 pub mod syscall;
 pub mod time;

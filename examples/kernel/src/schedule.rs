@@ -7,6 +7,7 @@
 
 use crate::machine::sva;
 use crate::memory::pool;
+use crate::net::machine as network;
 use crate::wait::TaskId;
 use crate::{console, time};
 use alloc::collections::VecDeque;
@@ -192,6 +193,7 @@ fn idle() {
 pub fn attend() {
     time::attend();
     console::attend();
+    network::attend();
 }
 
 /// Whether the running program should let others have their turns.

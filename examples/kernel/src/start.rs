@@ -1,7 +1,8 @@
 //! From the library's boot to the first process, and from its end to that of the machine.
 //!
 //! Boot modules are archives of the root directory. The words of the command line that follow `--` are the arguments of
-//! the first process, whose program is `/init` unless a word `init=PATH` says otherwise.
+//! the first process, whose program is `/init` unless a word `init=PATH` says otherwise. A word
+//! `ip=ADDRESS::GATEWAY:NETMASK` says where a network card is.
 
 use crate::errno::{Errno, Result};
 use crate::exec::load::load;
@@ -20,7 +21,7 @@ use crate::process::tell::{About, Teller};
 use crate::process::{Current, clone, table};
 use crate::signal::frame;
 use crate::wait::{TaskId, set_waker};
-use crate::{console, process, schedule, syscall, time};
+use crate::{console, net, process, schedule, syscall, time};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -98,6 +99,7 @@ fn start(boot: &'static Boot<Mode>, sva: &'static Kernel) -> core::result::Resul
         Time { seconds: seconds.into(), nanoseconds }
     });
     random::seed(time::real() ^ sva.timer().time_stamp().unwrap_or(0));
+    net::machine::init(word_of(boot.command_line(), b"ip="));
     clone::init_tls();
     space::init_trampoline(&frame::TRAMPOLINE);
 
@@ -131,6 +133,12 @@ fn files(boot: &'static Boot<Mode>) -> Result<Tree> {
     // Where there is no such directory, nobody looks for it.
     _ = tree.mount_proc(&Subject::new(tree.root().clone()), b"proc", b"/proc", &Teller);
     Ok(tree)
+}
+
+/// What follows `name` in a word of the command line that is the kernel's own.
+fn word_of(line: &'static [u8], name: &[u8]) -> Option<&'static [u8]> {
+    let own = line.split(|byte| *byte == b' ').skip(1).take_while(|word| *word != b"--");
+    own.filter_map(|word| word.strip_prefix(name)).last()
 }
 
 /// The program of the first process and its arguments, by the command line, which begins with the kernel's own path.

@@ -59,6 +59,7 @@ impl WaitQueue {
     }
 
     /// Wakes all who wait. They are no longer in the queue.
+    #[inline(always)]
     pub fn wake_all(&self) {
         let waiting = self.tasks.lock().len();
         // One by one, so that no lock is held in the waker; those it adds are not woken.

@@ -1,16 +1,16 @@
 //! `forkbomb` and `memhog`: want more than there is.
 //!
 //! `forkbomb [--seconds N]`: for so many seconds (3), this process and each that it makes make further ones.
-//! `memhog`: fills memory, the data segment, files, open files and pipes, one after the other, each in a child, up to
-//! the end. They print
+//! `memhog`: fills memory, the data segment, files, open files, pipes and connections, one after the other, each in a
+//! child, up to the end. They print
 //!
 //! ```text
 //! forkbomb made=1043 error=11
 //! memhog what=memory reached=187 error=0
 //! ```
 //!
-//! with the number of processes that were made, of MiB, open files or pipes that were reached, and the first error, as
-//! Linux numbers them: 0 if there was none, as the kernel may end a child that wants too much.
+//! with the number of processes that were made, of MiB, open files, pipes or connections that were reached, and the
+//! first error, as Linux numbers them: 0 if there was none, as the kernel may end a child that wants too much.
 
 use core::time::Duration;
 
@@ -57,8 +57,14 @@ type Hog = fn(&mut dyn FnMut()) -> Errno;
 
 /// `memhog`.
 pub fn memhog(_: Arguments) -> i32 {
-    let hogs: [(&str, Hog); 5] =
-        [("memory", memory), ("data", data), ("file", file), ("open-files", open_files), ("pipes", pipes)];
+    let hogs: [(&str, Hog); 6] = [
+        ("memory", memory),
+        ("data", data),
+        ("file", file),
+        ("open-files", open_files),
+        ("pipes", pipes),
+        ("connections", connections),
+    ];
     let mut status = 0;
     for (name, hog) in hogs {
         let reached = tell(|tell| {
@@ -129,6 +135,20 @@ fn pipes(tell: &mut dyn FnMut()) -> Errno {
         }
         tell();
     }
+}
+
+fn connections(tell: &mut dyn FnMut()) -> Errno {
+    let mut connect = || -> Result<()> {
+        let listener = File::stream()?;
+        let peer = listener.bind()?;
+        listener.listen()?;
+        loop {
+            File::stream()?.connect(&peer)?;
+            listener.accept()?;
+            tell();
+        }
+    };
+    connect().err().unwrap_or(Errno::INVAL)
 }
 
 /// Has a child, and those that it makes, tell through a pipe: how often they said that there is one more, and the

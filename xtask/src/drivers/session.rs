@@ -1,7 +1,7 @@
 //! Who uses the guest: it is told over the second serial port what the guest is ready for.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpStream, UdpSocket};
+use std::io::{BufRead, BufReader, Write};
+use std::net::UdpSocket;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -12,6 +12,7 @@ use crc::{CRC_32_ISO_HDLC, Crc};
 
 use super::frames::Neighbour;
 use super::monitor::Monitor;
+use crate::http::Server;
 
 /// How long QEMU and the guest are waited for.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -48,7 +49,7 @@ pub struct Host {
     pub monitor: PathBuf,
     /// Where QEMU leaves what is in the guest's memory.
     pub dump: PathBuf,
-    pub http: u16,
+    pub http: Server,
     pub wire: UdpSocket,
     /// The port of the guest's end of the wire.
     pub theirs: u16,
@@ -87,48 +88,17 @@ impl Host {
                     answers.write_all(b"\n")?;
                 }
                 "network" => {
-                    self.fetch("/", "200", |body| body.starts_with(b"<!doctype html>"))?;
-                    self.fetch("/long", "200", |body| body.iter().copied().eq((0..LONG).map(long)))?;
-                    self.fetch("/none", "404", <[u8]>::is_empty)?;
+                    self.http.fetch("/", "200", |body| body.starts_with(b"<!doctype html>"))?;
+                    self.http.fetch("/long", "200", |body| body.iter().copied().eq((0..LONG).map(long)))?;
+                    self.http.fetch("/none", "404", <[u8]>::is_empty)?;
                     Neighbour::new(&self.wire, self.theirs)?.visit()?;
-                    self.fetch("/long", "200", |body| body.iter().copied().eq((0..LONG).map(long)))?;
+                    self.http.fetch("/long", "200", |body| body.iter().copied().eq((0..LONG).map(long)))?;
                     answers.write_all(b"\n")?;
                 }
                 other => bail!("the guest asks for {other:?}"),
             }
         }
         Ok(())
-    }
-
-    /// Fetches `path`, and makes sure of the status and of what comes with it.
-    fn fetch(&self, path: &str, status: &str, is_right: impl Fn(&[u8]) -> bool) -> Result<()> {
-        let answer = self.get(path)?;
-        let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n");
-        let (head, body) = answer.split_at(end.with_context(|| format!("{path}: no HTTP"))? + 4);
-        let head = String::from_utf8_lossy(head);
-        ensure!(head.split(' ').nth(1) == Some(status), "{path}: {head:?}");
-        ensure!(is_right(body), "{path}: {} bytes that are not what the guest has", body.len());
-        Ok(())
-    }
-
-    /// All that comes back for `path`. A connection that the guest is not ready for is tried again.
-    fn get(&self, path: &str) -> Result<Vec<u8>> {
-        let started = Instant::now();
-        loop {
-            let answer = (|| {
-                let mut stream = TcpStream::connect(("127.0.0.1", self.http))?;
-                stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-                write!(stream, "GET {path} HTTP/1.1\r\nHost: guest\r\n\r\n")?;
-                let mut answer = Vec::new();
-                stream.read_to_end(&mut answer)?;
-                std::io::Result::Ok(answer)
-            })();
-            match answer {
-                Ok(answer) if !answer.is_empty() => return Ok(answer),
-                _ if started.elapsed() < Duration::from_secs(20) => thread::sleep(Duration::from_millis(50)),
-                answer => return answer.with_context(|| format!("cannot fetch {path}")),
-            }
-        }
     }
 }
 

@@ -30,7 +30,7 @@ pub fn measure(program: &Program, systems: &[System], rounds: usize) -> Result<(
     };
     let mut columns: Vec<_> = pairs.iter().map(column).collect();
     // All are built before one runs.
-    let boots = systems.iter().map(|system| program.boot(*system, "")).collect::<Result<Vec<_>>>()?;
+    let boots = systems.iter().map(|system| program.boot(*system)).collect::<Result<Vec<_>>>()?;
     for round in 1..=rounds {
         let mut measured = Vec::new();
         for (system, boot) in systems.iter().zip(&boots) {

@@ -28,7 +28,7 @@ pub fn measure(program: &Program, systems: &[System]) -> Result<()> {
             icount: true,
             log: Some("plugin"),
             extra: vec!["-plugin".to_owned(), plugin.clone()],
-            ..program.boot(*system, "")?
+            ..program.boot(*system)?
         };
         let run = program.run(*system, &boot)?;
         print!("{}", run.output);

@@ -13,7 +13,7 @@ pub fn measure(program: &Program, systems: &[System]) -> Result<()> {
     let mut failed = Vec::new();
     for system in systems {
         println!("xtask: hbench on {system}");
-        let boot = Boot { icount: true, ..program.boot(*system, "")? };
+        let boot = Boot { icount: true, ..program.boot(*system)? };
         let run = program.run(*system, &boot)?;
         print!("{}", run.output);
         table.add(*system, run.rows.into_iter().map(|row| row.ticks).collect());

@@ -1,7 +1,8 @@
 //! The program `hbench` of `examples/userland`, run on a system, and what it prints.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -16,6 +17,10 @@ use crate::toolchain::SourceToolchain;
 use crate::{setup, userland};
 
 const PROGRAM: &str = "/userland/hbench";
+/// What lets a web server and the program, its client, run on one machine.
+const SERVE: &str = include_str!("serve.sh");
+const SCRIPT: &str = "serve.sh";
+const SCRIPTS: &str = "target/hbench";
 /// RAM of the machine in MiB.
 const MEMORY: u32 = 256;
 /// How long one system may take.
@@ -27,6 +32,8 @@ pub struct Program {
     qemu: PathBuf,
     root: PathBuf,
     mode: Mode,
+    /// What is to be run.
+    command: String,
 }
 
 /// What one run of the program came to.
@@ -55,18 +62,29 @@ pub struct Measured {
 }
 
 impl Program {
-    /// Builds the program. Systems will be booted in `mode`.
-    pub fn prepare(mode: Mode) -> Result<Self> {
-        let toolchain = SourceToolchain::find()?;
-        let qemu = setup::qemu()?;
-        let root = userland::root(&toolchain, &[])?;
-        Ok(Self { toolchain, qemu, root, mode })
+    /// The program that measures the operations of a kernel. Systems will be booted in `mode`.
+    pub fn operations(mode: Mode) -> Result<Self> {
+        Self::prepare(mode, &[], PROGRAM.to_owned())
     }
 
-    /// A boot of `system` that runs the program with `arguments`.
-    pub fn boot(&self, system: System, arguments: &str) -> Result<Boot> {
-        let command = format!("{PROGRAM} {arguments}");
-        let boot = system.boot(self.mode, &self.toolchain, &self.root, command.trim_end())?;
+    /// The same beside a web server, which it asks for files.
+    pub fn serving(mode: Mode) -> Result<Self> {
+        fs::create_dir_all(SCRIPTS)?;
+        let script = Path::new(SCRIPTS).join(SCRIPT);
+        fs::write(&script, SERVE)?;
+        Self::prepare(mode, &[script], format!("/bin/sh /{SCRIPT}"))
+    }
+
+    fn prepare(mode: Mode, added: &[PathBuf], command: String) -> Result<Self> {
+        let toolchain = SourceToolchain::find()?;
+        let qemu = setup::qemu()?;
+        let root = userland::root(&toolchain, added)?;
+        Ok(Self { toolchain, qemu, root, mode, command })
+    }
+
+    /// A boot of `system` that runs the program.
+    pub fn boot(&self, system: System) -> Result<Boot> {
+        let boot = system.boot(self.mode, &self.toolchain, &self.root, &self.command)?;
         Ok(Boot { memory: Some(MEMORY), limit: Some(LIMIT), ..boot })
     }
 

@@ -26,7 +26,7 @@ impl Budget {
     }
 
     /// Takes so many bytes, or answers ENOSPC.
-    pub(super) fn take(&self, bytes: usize) -> Result<()> {
+    pub(crate) fn take(&self, bytes: usize) -> Result<()> {
         let take = |left: usize| left.checked_sub(bytes);
         match self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) {
             Ok(_) => Ok(()),
@@ -35,7 +35,7 @@ impl Budget {
     }
 
     /// Gives back what was taken.
-    pub(super) fn give(&self, bytes: usize) {
+    pub(crate) fn give(&self, bytes: usize) {
         self.left.fetch_add(bytes, Ordering::Relaxed);
     }
 }

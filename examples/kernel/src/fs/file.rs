@@ -9,12 +9,14 @@ use super::live::{Told, Writer};
 use super::pages::MAX_SIZE;
 use super::pipe::{Ends, PIPE_BUF, Pipe};
 use super::poll::Events;
-use super::stat::{S_IFIFO, Stat};
-use super::tty::ioctl::{self, FIONBIO, FIONREAD};
+use super::stat::{S_IFIFO, S_IFSOCK, Stat};
+use super::tty::ioctl::{self, FIONBIO, FIONREAD, TIOCOUTQ};
 use super::tty::{Job, Tty};
 use super::volume::Volume;
 use crate::errno::{Errno, Result};
+use crate::net::socket::{Socket, Take};
 use crate::wait::WaitQueue;
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU32, Ordering};
 use spin::Mutex;
@@ -40,6 +42,7 @@ pub(super) enum Object {
     Memory(Memory),
     Pipe(Arc<Pipe>, Ends),
     Tty(Arc<Tty>),
+    Socket(Box<Socket>),
     /// What its inode tells, as it was when last read from the start.
     Text(Mutex<Told>),
     /// Opened with `O_PATH`: neither read nor written.
@@ -96,6 +99,12 @@ impl File {
         Ok((Self::new(reads, None, flags)?, Self::new(writes, None, flags | OpenFlags::WRONLY)?))
     }
 
+    /// A socket.
+    pub fn socket(socket: Socket, flags: OpenFlags) -> Result<Arc<Self>> {
+        let socket = Object::Socket(Box::new(socket));
+        Self::new(socket, None, flags & OpenFlags::NONBLOCK | OpenFlags::RDWR)
+    }
+
     pub fn inode(&self) -> Option<&Arc<Inode>> {
         self.inode.as_ref()
     }
@@ -144,6 +153,8 @@ impl File {
             Object::Pipe(pipe, _) => pipe.read(count, sink),
             Object::Tty(tty) if self.is_nonblocking() => tty.read_nonblocking(count, sink),
             Object::Tty(tty) => tty.read(count, sink),
+            Object::Socket(_) if count == 0 => Ok(0),
+            Object::Socket(socket) => socket.receive(count, sink, Take::All).map(|taken| taken.put),
             Object::Inode | Object::Text(_) => {
                 let mut offset = self.offset.lock();
                 let done = self.read_inode(*offset, count, sink)?;
@@ -165,6 +176,7 @@ impl File {
             Object::Memory(memory) => memory.write(count, source),
             Object::Pipe(pipe, _) => pipe.write(count, source),
             Object::Tty(tty) => tty.write(count, source),
+            Object::Socket(socket) => socket.send(count, source, None),
             Object::Inode => {
                 let mut offset = self.offset.lock();
                 let end = self.flags().contains(OpenFlags::APPEND).then(|| self.size());
@@ -183,7 +195,7 @@ impl File {
         match &self.object {
             Object::Inode | Object::Text(_) => self.read_inode(offset, count, sink),
             Object::Memory(memory) => memory.read(count, sink),
-            Object::Pipe(..) | Object::Tty(_) => Err(Errno::ESPIPE),
+            Object::Pipe(..) | Object::Tty(_) | Object::Socket(_) => Err(Errno::ESPIPE),
             Object::Path => Err(Errno::EBADF),
         }
     }
@@ -197,7 +209,7 @@ impl File {
             }
             Object::Inode => self.write_inode(offset, count, source),
             Object::Memory(memory) => memory.write(count, source),
-            Object::Pipe(..) | Object::Tty(_) => Err(Errno::ESPIPE),
+            Object::Pipe(..) | Object::Tty(_) | Object::Socket(_) => Err(Errno::ESPIPE),
             Object::Text(_) | Object::Path => Err(Errno::EBADF),
         }
     }
@@ -243,7 +255,7 @@ impl File {
 
     pub fn seek(&self, offset: i64, whence: Whence) -> Result<u64> {
         match self.object {
-            Object::Pipe(..) | Object::Tty(_) => return Err(Errno::ESPIPE),
+            Object::Pipe(..) | Object::Tty(_) | Object::Socket(_) => return Err(Errno::ESPIPE),
             Object::Path => return Err(Errno::EBADF),
             // As Linux: there is one place, wherever one goes.
             Object::Memory(Memory::Null | Memory::Zero | Memory::Full) => return Ok(0),
@@ -274,7 +286,7 @@ impl File {
         match self.object {
             Object::Inode | Object::Text(_) => Ok(()),
             Object::Path => Err(Errno::EBADF),
-            Object::Memory(_) | Object::Pipe(..) | Object::Tty(_) => Err(Errno::EINVAL),
+            Object::Memory(_) | Object::Pipe(..) | Object::Tty(_) | Object::Socket(_) => Err(Errno::EINVAL),
         }
     }
 
@@ -282,14 +294,16 @@ impl File {
         if let Some(inode) = &self.inode {
             return inode.stat();
         }
-        let number = match &self.object {
-            Object::Pipe(pipe, _) => pipe.number(),
-            _ => 0,
+        // As the volumes of pipes and of sockets, which nobody sees.
+        let (minor, number, mode) = match &self.object {
+            Object::Pipe(pipe, _) => (12, pipe.number(), S_IFIFO | 0o600),
+            Object::Socket(socket) => (8, socket.number(), S_IFSOCK | 0o777),
+            _ => (12, 0, S_IFIFO | 0o600),
         };
         Stat {
-            device: DeviceNumber { major: 0, minor: 12 },
+            device: DeviceNumber { major: 0, minor },
             inode: u64::from(number),
-            mode: S_IFIFO | 0o600,
+            mode,
             links: 1,
             block_size: PIPE_BUF as u32,
             ..Stat::default()
@@ -301,16 +315,19 @@ impl File {
         match &self.object {
             Object::Pipe(pipe, ends) => pipe.poll(*ends),
             Object::Tty(tty) => tty.poll(),
+            Object::Socket(socket) => socket.poll(),
             Object::Inode | Object::Memory(_) | Object::Text(_) => Events::IN | Events::OUT,
             Object::Path => Events::NVAL,
         }
     }
 
     /// Shows the queues that are woken when one of these events may have come.
+    #[inline(always)]
     pub fn queues(&self, interest: Events, visit: &mut dyn FnMut(&WaitQueue)) {
         match &self.object {
             Object::Pipe(pipe, ends) => pipe.queues(*ends, interest, visit),
             Object::Tty(tty) => tty.queues(interest, visit),
+            Object::Socket(socket) => socket.queues(interest, visit),
             Object::Inode | Object::Memory(_) | Object::Text(_) | Object::Path => {}
         }
     }
@@ -321,6 +338,19 @@ impl File {
         match &self.object {
             Object::Pipe(pipe, ends) => pipe.awaited_peer(*ends),
             _ => None,
+        }
+    }
+
+    /// The socket it is.
+    ///
+    /// # Errors
+    ///
+    /// ENOTSOCK.
+    pub fn as_socket(&self) -> Result<&Socket> {
+        match &self.object {
+            Object::Socket(socket) => Ok(socket),
+            Object::Path => Err(Errno::EBADF),
+            _ => Err(Errno::ENOTSOCK),
         }
     }
 
@@ -351,6 +381,10 @@ impl File {
                 Ok(0)
             }
             (Object::Tty(tty), _) => tty.ioctl(job, request, argument, source, sink),
+            (Object::Socket(socket), TIOCOUTQ) => {
+                let unsent = u32::try_from(socket.unsent()).unwrap_or(u32::MAX);
+                ioctl::put(sink, &unsent.to_le_bytes())
+            }
             (_, FIONREAD) => {
                 let waiting = u32::try_from(self.waiting()?).unwrap_or(u32::MAX);
                 ioctl::put(sink, &waiting.to_le_bytes())
@@ -362,6 +396,7 @@ impl File {
     fn waiting(&self) -> Result<usize> {
         match (&self.object, self.node()) {
             (Object::Pipe(pipe, _), _) => Ok(pipe.len()),
+            (Object::Socket(socket), _) => Ok(socket.waiting()),
             (Object::Inode, Some(Node::Regular(_))) => {
                 let left = self.size().saturating_sub(*self.offset.lock());
                 Ok(usize::try_from(left).unwrap_or(usize::MAX))

@@ -256,6 +256,26 @@ impl Current {
         }
     }
 
+    /// Writes once from `from`, and does not wait.
+    pub fn try_write(
+        &self,
+        from: u32,
+        count: u32,
+        mut write: impl FnMut(usize, &mut UserSource) -> Result<usize>,
+    ) -> Result<u32> {
+        let mut tries = 0;
+        loop {
+            let count = count.min(MOST);
+            let mut source = UserSource::new(from, count)?;
+            let done = write(count as usize, &mut source)?;
+            match source.stopped {
+                Some(stopped) if done == 0 && tries < 3 => user::bring_in(&self.space, stopped)?,
+                _ => return Ok(done as u32),
+            }
+            tries += 1;
+        }
+    }
+
     /// Reads from `file` to `to`: `read` is told how much at most, and where to.
     pub fn read_file(
         &self,

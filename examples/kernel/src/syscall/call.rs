@@ -1,7 +1,7 @@
 //! From a number to what it calls.
 
 use super::number::*;
-use super::{file, identity, lock, memory, path, poll, process, signal, system, time};
+use super::{file, identity, lock, memory, path, poll, process, signal, socket, system, time};
 use crate::errno::{Errno, Result};
 use crate::process::Current;
 use crate::signal::deliver::{Return, come_back};
@@ -219,6 +219,9 @@ fn dispatch(current: &mut Current, number: u32, arguments: Arguments) -> Result<
         SELECT => poll::select(current, a, [b, c, d], e),
         PSELECT6 => poll::precise_select(current, a, [b, c, d], e, f, time::Width::Word),
         PSELECT6_TIME64 => poll::precise_select(current, a, [b, c, d], e, f, time::Width::Long),
+
+        SOCKETCALL => socket::behind_one(current, a, b),
+        SOCKET..=SHUTDOWN => socket::call_by_number(current, number, [a, b, c, d, e, f]),
 
         TIME => time::seconds(current, a),
         STIME => time::set_seconds(current, a),

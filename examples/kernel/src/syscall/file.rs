@@ -60,8 +60,8 @@ pub(super) fn write(current: &mut Current, descriptor: u32, from: u32, count: u3
     broken(current, written)
 }
 
-/// Who writes to a pipe that nobody reads is sent SIGPIPE.
-fn broken(current: &Current, written: Result<u32>) -> Result<u32> {
+/// Who writes to a pipe that nobody reads, or to such a socket, is sent SIGPIPE.
+pub(super) fn broken(current: &Current, written: Result<u32>) -> Result<u32> {
     if written == Err(Errno::EPIPE) {
         signal::send::to_task(&current.task, signal::Info::kernel(signal::PIPE));
     }
@@ -69,7 +69,7 @@ fn broken(current: &Current, written: Result<u32>) -> Result<u32> {
 }
 
 /// Does `each` of the parts of a vector, until one is short.
-fn vector(
+pub(super) fn vector(
     current: &mut Current,
     at: u32,
     count: u32,
@@ -343,7 +343,7 @@ pub(super) enum Offset {
 }
 
 /// Bytes that `sendfile` moves at once.
-const PIECE: usize = 4096;
+const PIECE: usize = 16 << 10;
 
 pub(super) fn send(
     current: &mut Current,

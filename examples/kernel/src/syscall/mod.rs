@@ -24,6 +24,8 @@ mod process;
 #[cfg(target_os = "none")]
 mod signal;
 #[cfg(target_os = "none")]
+mod socket;
+#[cfg(target_os = "none")]
 mod system;
 #[cfg(target_os = "none")]
 mod time;

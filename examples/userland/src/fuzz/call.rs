@@ -37,8 +37,8 @@ pub struct Places {
     pub code: u32,
     /// Somewhere in the stack.
     pub stack: u32,
-    /// Paths, with a zero at the end of each.
-    pub paths: [u32; 4],
+    /// Paths, with a zero at the end of each, and the address of a socket.
+    pub names: [u32; 5],
 }
 
 /// A system call: its number and six arguments.
@@ -77,11 +77,12 @@ impl Call {
 
 /// An argument, or a word of memory that one may point to.
 pub fn value(random: &mut Rand32, places: &Places) -> u32 {
-    const EDGES: [u32; 20] = [
+    const EDGES: [u32; 21] = [
         0,
         1,
         2,
         7,
+        16,
         0xfff,
         0x1000,
         0x1001,
@@ -111,7 +112,7 @@ pub fn value(random: &mut Rand32, places: &Places) -> u32 {
         4 => places.memory.wrapping_add(random.rand_range(0..places.length.max(1))),
         // Right before nothing.
         5 => end.wrapping_sub(random.rand_range(0..24)),
-        6 => pick(&places.paths),
+        6 => pick(&places.names),
         7 => pick(&[places.code, places.stack, end, places.memory | 1]),
         8 => 1 << random.rand_range(0..32),
         _ => random.rand_u32(),
@@ -130,7 +131,7 @@ mod tests {
         length: 0x2000,
         code: 0x804_9000,
         stack: 0xbfff_0000,
-        paths: [0x4000_0100, 0x4000_0200, 0x4000_0300, 0x4000_0400],
+        names: [0x4000_0100, 0x4000_0200, 0x4000_0300, 0x4000_0400, 0x4000_0500],
     };
 
     fn calls(seed: u64, number: Option<u32>, count: usize) -> Vec<Call> {
@@ -164,7 +165,7 @@ mod tests {
     #[test]
     fn arguments_are_of_all_kinds() {
         let values: BTreeSet<_> = calls(5, None, 20_000).iter().flat_map(|call| call.arguments).collect();
-        for wanted in [0, 5, 0xc000_0000, 0xffff_ffff, PLACES.memory + 0x1fff, PLACES.paths[2], 1 << 31] {
+        for wanted in [0, 5, 0xc000_0000, 0xffff_ffff, PLACES.memory + 0x1fff, PLACES.names[2], 1 << 31] {
             assert!(values.contains(&wanted), "{wanted:#x}");
         }
     }

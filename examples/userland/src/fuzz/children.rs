@@ -6,7 +6,7 @@ use oorandom::Rand32;
 
 use super::call::{Call, Places, value};
 use crate::limited::{Ending, limited};
-use crate::sys::{self, Arguments, File, OUTPUT, PAGE, Pages, Sacrifice, mode, print_to};
+use crate::sys::{self, Address, Arguments, File, OUTPUT, PAGE, Pages, Sacrifice, mode, print_to};
 
 const CHILDREN: u32 = 100_000;
 const CALLS: u32 = 100;
@@ -21,6 +21,8 @@ const PROGRESS: u32 = 100;
 /// Files that calls may name. Whatever happens to them, they are there for the next child.
 const DIRECTORY: &CStr = c"/tmp/fuzz";
 const FILE: &CStr = c"/tmp/fuzz/file";
+/// Where in its memory a child has the address of a socket that listens; the path of the file is in front of it.
+const PEER: usize = 64;
 /// What a child says that could not make any call.
 const UNPREPARED: i32 = 99;
 
@@ -78,7 +80,7 @@ struct Plan {
 impl Plan {
     fn run(&self, seed: u32) -> i32 {
         let mut random = Rand32::new(seed.into());
-        let Some((mut memory, places)) = prepare() else { return UNPREPARED };
+        let Some((mut memory, places, peer)) = prepare() else { return UNPREPARED };
         let own = sys::own_pid();
         let mut sacrifice = Sacrifice::of_this_process();
         for _ in 0..self.calls {
@@ -87,6 +89,7 @@ impl Plan {
                 memory.write(at as usize, &value(&mut random, &places).to_ne_bytes());
             }
             memory.write(0, FILE.to_bytes_with_nul());
+            memory.write(PEER, &peer);
             let call = Call::any(&mut random, &places, self.number);
             if self.verbose {
                 print_to(File(VERBOSE), format_args!("{call:x?}\n"));
@@ -104,13 +107,15 @@ impl Plan {
 const VERBOSE: u32 = 300;
 
 /// Takes away what belongs to others, and leaves a few files to play with.
-fn prepare() -> Option<(Pages, Places)> {
+fn prepare() -> Option<(Pages, Places, Address)> {
     _ = sys::new_session();
     OUTPUT.duplicate_to(File(VERBOSE)).ok()?;
     (0..16).for_each(|number| _ = File(number).close());
     let (read, write) = sys::pipe().ok()?;
     _ = File::open(FILE, mode::READ_WRITE | mode::CREATE);
     _ = File::open(DIRECTORY, mode::READ);
+    // Where there are no sockets, there are fewer files.
+    let peer = sockets().unwrap_or_default();
     _ = read.duplicate_from(9);
     _ = write.duplicate_from(12);
     let mut memory = Pages::map(3 * PAGE).ok()?;
@@ -122,9 +127,20 @@ fn prepare() -> Option<(Pages, Places)> {
         length: 2 * PAGE as u32,
         code: prepare as *const () as u32,
         stack: (&raw const here).addr() as u32,
-        paths: [start, address(c"/"), address(DIRECTORY), address(c"/proc/self/status")],
+        names: [start, address(c"/"), address(DIRECTORY), address(c"/proc/self/status"), start + PEER as u32],
     };
-    Some((memory, places))
+    Some((memory, places, peer))
+}
+
+/// A socket that listens, both ends of a connection to it, and one for datagrams; the first one's address.
+fn sockets() -> sys::Result<Address> {
+    let listener = File::stream()?;
+    let peer = listener.bind()?;
+    listener.listen()?;
+    File::stream()?.connect(&peer)?;
+    listener.accept()?;
+    File::datagrams()?.bind()?;
+    Ok(peer)
 }
 
 fn address(path: &'static CStr) -> u32 {

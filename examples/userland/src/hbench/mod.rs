@@ -1,7 +1,7 @@
 //! `hbench`: what a kernel's operations cost a program, in ticks of the time-stamp counter.
 //!
-//! `hbench [--repetitions N] [ROW]...` measures the rows whose names start with one of those given, or all. Each row
-//! is measured N times (15) after once that does not count, and gives one line:
+//! `hbench [--repetitions N] [ROW]...` measures the rows whose names start with one of those given, or all but those
+//! that need a server. Each row is measured N times (15) after once that does not count, and gives one line:
 //!
 //! ```text
 //! hbench row=getpid operations=1000 repetitions=15 bytes=0 min=336.00 median=336.00 max=351.20 spread=0.00
@@ -16,6 +16,7 @@ mod files;
 mod memory;
 mod processes;
 mod waiting;
+mod web;
 
 use core::ffi::CStr;
 
@@ -44,6 +45,7 @@ pub fn main(arguments: Arguments) -> i32 {
     processes::measure(&mut bench);
     memory::measure(&mut bench);
     files::measure(&mut bench);
+    web::measure(&mut bench);
     let Bench { rows, failed, .. } = bench;
     print_to(OUTPUT, format_args!("hbench rows={rows} failed={failed}\n"));
     (failed != 0).into()
@@ -104,8 +106,13 @@ impl Bench {
         Summary::of(values).ok_or(Errno::INVAL)
     }
 
-    /// Whether a name is asked for. What follows `--repetitions` is no name.
+    /// Whether a row is to be measured.
     fn is_wanted(&self, name: &str) -> bool {
+        self.is_asked_for(name).unwrap_or(true)
+    }
+
+    /// Whether a row is asked for, if any is. What follows `--repetitions` is no name.
+    fn is_asked_for(&self, name: &str) -> Option<bool> {
         let mut any = false;
         let mut words = self.wanted.from(1).map(CStr::to_bytes);
         while let Some(word) = words.next() {
@@ -115,10 +122,10 @@ impl Bench {
             }
             any = true;
             if name.as_bytes().starts_with(word) {
-                return true;
+                return Some(true);
             }
         }
-        !any
+        any.then_some(false)
     }
 }
 

@@ -9,6 +9,7 @@ mod poll;
 mod process;
 mod sacrifice;
 mod signal;
+mod socket;
 mod status;
 mod time;
 
@@ -20,5 +21,6 @@ pub use poll::*;
 pub use process::*;
 pub use sacrifice::Sacrifice;
 pub use signal::*;
+pub use socket::Address;
 pub use status::*;
 pub use time::*;
