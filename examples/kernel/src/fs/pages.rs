@@ -5,6 +5,7 @@ use super::data::{Sink, Source};
 use crate::errno::{Errno, Result};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::collections::btree_map::Entry;
 use alloc::vec::Vec;
 
 pub const PAGE_SIZE: usize = 4096;
@@ -46,6 +47,8 @@ impl Pages {
         self.pages.len()
     }
 
+    /// Its loop stands alone: how well it is compiled does not hang on who calls it.
+    #[inline(never)]
     pub(super) fn read(&self, offset: u64, count: usize, sink: &mut dyn Sink) -> Result<usize> {
         let mut left = count.min(usize::try_from(self.size.saturating_sub(offset)).unwrap_or(usize::MAX));
         let mut done = 0;
@@ -71,6 +74,7 @@ impl Pages {
     }
 
     /// Writes, and grows if that ends beyond the end.
+    #[inline(never)]
     pub(super) fn write(
         &mut self,
         offset: u64,
@@ -113,9 +117,12 @@ impl Pages {
         source: &mut dyn Source,
         budget: &Budget,
     ) -> Result<usize> {
-        if let Some(page) = self.pages.get_mut(&number) {
-            return source.get(page.get_mut(place..place + count).ok_or(Errno::EFBIG)?);
-        }
+        let vacant = match self.pages.entry(number) {
+            Entry::Occupied(page) => {
+                return source.get(page.into_mut().get_mut(place..place + count).ok_or(Errno::EFBIG)?);
+            }
+            Entry::Vacant(vacant) => vacant,
+        };
         budget.take(PAGE_COST)?;
         let written = zero_page().and_then(|mut page| {
             let got = source.get(page.get_mut(place..place + count).ok_or(Errno::EFBIG)?)?;
@@ -123,7 +130,7 @@ impl Pages {
         });
         match written {
             Ok((got, page)) if got > 0 => {
-                self.pages.insert(number, page);
+                vacant.insert(page);
                 Ok(got)
             }
             other => {

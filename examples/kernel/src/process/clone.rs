@@ -187,8 +187,8 @@ fn child_of(current: &Current, id: u32) -> Arc<Process> {
         let state = parent.state.lock();
         (state.group, state.session, (state.name, state.about.clone()))
     };
-    let actions = *parent.actions.lock();
-    Arc::new(Process::new(id, Arc::downgrade(parent), group, session, actions, name))
+    let actions = parent.actions.lock();
+    Process::new(id, Arc::downgrade(parent), group, session, &actions, name)
 }
 
 /// The first process, `id`, which has no parent, begins with `current`.
@@ -219,10 +219,9 @@ pub fn first(id: u32) -> (Arc<Process>, Arc<Task>) {
         alloc::sync::Weak::new(),
         id,
         id,
-        [Action::default(); COUNT],
+        &[Action::default(); COUNT],
         (*b"init\0\0\0\0\0\0\0\0\0\0\0\0", Arc::default()),
     );
-    let process = Arc::new(process);
     let task = Task::new(id, process.clone(), crate::signal::Set::EMPTY);
     (process, task)
 }

@@ -159,9 +159,9 @@ impl Process {
         parent: Weak<Process>,
         group: u32,
         session: u32,
-        actions: [Action; COUNT],
+        actions: &[Action; COUNT],
         (name, about): ([u8; 16], Arc<About>),
-    ) -> Self {
+    ) -> Arc<Self> {
         let state = State {
             parent,
             children: Vec::new(),
@@ -180,16 +180,16 @@ impl Process {
             subject: None,
             space: Weak::new(),
         };
-        Self {
+        Arc::new(Self {
             id,
             state: Mutex::new(state),
             pending: Mutex::new(Pending::new()),
-            actions: Mutex::new(actions),
+            actions: Mutex::new(*actions),
             children: WaitQueue::new(),
             left: WaitQueue::new(),
             has_left: AtomicBool::new(false),
             continued: WaitQueue::new(),
-        }
+        })
     }
 
     /// Its parent's number, or 0.
