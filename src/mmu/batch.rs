@@ -5,7 +5,7 @@
 //! refused one ends the batch: those before it are done, it and those behind it are not.
 
 use super::entry::Slot;
-use super::mode::{Geometry, Leaf, Rights};
+use super::mode::{Entry, Geometry, Leaf, PagingMode, Rights};
 use crate::address::Frame;
 use crate::frame::Kind;
 use crate::frame::word::Uses;
@@ -55,6 +55,22 @@ impl<M: Machine> Sva<M> {
     pub fn protect_batch(&self, table: Frame, first: u32, rights: &[Rights]) -> Progress {
         let step = |entry: Slot<'_, M>, rights: &Rights| self.protect_leaf(entry, *rights).map(drop);
         self.batch_in(table, first, rights.iter(), Change::Keeps, step)
+    }
+
+    /// Puts in `leaves` what stands in the entries of `table` from `first` on, as many as there are places.
+    ///
+    /// # Checks
+    ///
+    /// Each as [`read_entry`](Self::read_entry). Attacks E1, E2.
+    pub fn read_batch(&self, table: Frame, first: u32, leaves: &mut [Option<Leaf>]) -> Progress {
+        let step = |entry: Slot<'_, M>, place: &mut Option<Leaf>| {
+            *place = match M::Mode::decode(1, entry.load()) {
+                Entry::Leaf(leaf) => Some(leaf),
+                Entry::Empty | Entry::Table(_) | Entry::Illegal => None,
+            };
+            Ok(())
+        };
+        self.batch_in(table, first, leaves.iter_mut(), Change::Keeps, step)
     }
 
     /// Does `step` to the entries of `table` from `first` on, one for each of `elements`.
@@ -109,3 +125,6 @@ pub(super) fn batch<T>(
     }
     Progress { done, refused: None }
 }
+
+#[cfg(all(test, feature = "emulated"))]
+mod tests;

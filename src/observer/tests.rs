@@ -61,6 +61,7 @@ fn each_refusal_is_told_once() {
         sva.map_batch(table, 0, &[(data, Rights::Read)]).refused,
         sva.unmap_batch(table, 1, &mut [None]).refused,
         sva.protect_batch(data, 0, &[Rights::Read]).refused,
+        sva.read_batch(data, 0, &mut [None]).refused,
         sva.io().claim(0x20, 2).err(),
         sva.io().claim(0x3f8, 0).err(),
         sva.io().claim(0x3f8, 8).unwrap().read::<u32>(5).err(),

@@ -96,6 +96,7 @@ attacks! {
             }
             stage.refused(|sva| sva.unmap(none, 0), expected);
             stage.refused(|sva| sva.unmap_batch(none, 0, &mut [None]).complete(), expected);
+            stage.refused(|sva| sva.read_batch(none, 0, &mut [None]).complete(), expected);
             stage.refused(|sva| sva.take_accessed_dirty(none, 0), expected);
         }
     }
@@ -120,6 +121,7 @@ attacks! {
             );
             stage.refused(|sva| sva.protect_batch(table, index, &[Rights::Read]).complete(), expected);
             stage.refused(|sva| sva.unmap_batch(table, index, &mut [None]).complete(), expected);
+            stage.refused(|sva| sva.read_batch(table, index, &mut [None]).complete(), expected);
         }
         stage.sound();
     }

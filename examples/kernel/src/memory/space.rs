@@ -17,6 +17,9 @@ use spin::Once;
 use sva_os::address::Frame;
 use sva_os::mmu::{Leaf, PagingMode, Rights};
 
+/// How many pages are lent to a child at once: most runs are short.
+const AT_ONCE: usize = 8;
+
 /// A mapped file.
 pub type File = Arc<fs::file::File>;
 
@@ -415,8 +418,9 @@ impl Space {
             heap_end: self.heap_end,
         };
         for (table, run) in self.tables.runs(0, super::END_PAGE) {
-            let first = table.first_page() + run.first;
-            self.lend(&mut child, table, run, first)?;
+            for part in run.parts(AT_ONCE as u32) {
+                self.lend(&mut child, table, part, table.first_page() + part.first)?;
+            }
         }
         for (page, frame) in &self.parked {
             pool::share(*frame);
@@ -428,12 +432,15 @@ impl Space {
 
     /// Lets `child` have the pages of `run` too, the first of which is `first`.
     fn lend(&self, child: &mut Self, table: &Table, run: Run, first: u32) -> Result<()> {
-        let mut leaves = [(Frame::ZERO, Rights::Read); 32];
-        let mut lowered = [Rights::Read; 32];
+        let mut leaves = [(Frame::ZERO, Rights::Read); AT_ONCE];
+        let mut lowered = [Rights::Read; AT_ONCE];
         let mut lowers = false;
         let count = run.count as usize;
-        for (place, (leaf, lowered)) in (0..).zip(leaves.iter_mut().zip(&mut lowered)).take(count) {
-            let own = table.leaf(run.first + place).ok_or(Errno::ENOMEM)?;
+        let mut own = [None; AT_ONCE];
+        table.leaves(run, &mut own);
+        let places = leaves.iter_mut().zip(&mut lowered).zip(&own).take(count);
+        for (place, ((leaf, lowered), own)) in (0..).zip(places) {
+            let own = own.ok_or(Errno::ENOMEM)?;
             let rights = if self.is_shared(first + place) { own.rights() } else { read_only(own.rights()) };
             lowers |= rights != own.rights();
             (*leaf, *lowered) = ((own.frame(), rights), rights);

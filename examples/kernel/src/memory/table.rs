@@ -27,6 +27,18 @@ pub(super) struct Run {
     pub(super) count: u32,
 }
 
+impl Run {
+    /// It, in parts of `most` entries and a last one of fewer.
+    pub(super) fn parts(self, most: u32) -> impl Iterator<Item = Self> {
+        let mut left = self;
+        core::iter::from_fn(move || {
+            let part = Self { first: left.first, count: left.count.min(most) };
+            left = Self { first: left.first + part.count, count: left.count - part.count };
+            (part.count > 0).then_some(part)
+        })
+    }
+}
+
 /// A root and what is below it. Dropping it gives all frames back.
 pub(super) struct Tables {
     root: Frame,
@@ -99,6 +111,13 @@ impl Table {
         match sva().read_entry(self.frame, index) {
             Ok(Entry::Leaf(leaf)) => Some(leaf),
             _ => None,
+        }
+    }
+
+    /// What the entries of `run` hold.
+    pub(super) fn leaves(&self, run: Run, leaves: &mut [Option<Leaf>]) {
+        if let Some(leaves) = leaves.get_mut(..run.count as usize) {
+            _ = sva().read_batch(self.frame, run.first, leaves);
         }
     }
 }
