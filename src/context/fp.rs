@@ -33,7 +33,8 @@ const fn mxcsr_bits(mask: u32) -> u32 {
 }
 
 /// Where MXCSR lies in what FXSAVE stores.
-const MXCSR: usize = 24;
+const MXCSR_AT: u32 = 24;
+const MXCSR: usize = widen(MXCSR_AT);
 /// A CPU without FXSAVE uses only the first 108: FNSAVE's.
 const BYTES: usize = widen(FP_BYTES);
 
@@ -54,13 +55,14 @@ impl FpState {
         &self.0
     }
 
-    /// As a CPU takes it whose MXCSR has these bits: without the others.
-    fn loadable(&self, mxcsr_bits: u32) -> Self {
-        let mut state = *self;
-        if let Some(word) = state.0.get_mut(MXCSR..).and_then(<[u8]>::first_chunk_mut::<4>) {
-            *word = (u32::from_le_bytes(*word) & mxcsr_bits).to_le_bytes();
-        }
-        state
+    /// Its bytes, to be changed: as with [`new`](Self::new).
+    pub const fn bytes_mut(&mut self) -> &mut [u8; BYTES] {
+        &mut self.0
+    }
+
+    /// MXCSR.
+    fn mxcsr(&self) -> u32 {
+        self.0.get(MXCSR..).and_then(<[u8]>::first_chunk).map_or(0, |word| u32::from_le_bytes(*word))
     }
 }
 
@@ -83,11 +85,14 @@ impl<M: Machine> Sva<M> {
     /// Whatever the bytes are, the CPU can load them: the reserved bits of MXCSR are cleared. Attack U8.
     #[doc(alias = "sva_load_fp")]
     pub fn load_fp(&self, state: &FpState) {
-        let state = state.loadable(mxcsr_bits(self.machine.mxcsr_mask()));
+        let mxcsr = state.mxcsr() & mxcsr_bits(self.machine.mxcsr_mask());
         let _quiet = self.quiet();
         self.processor().set_fp_live(&self.machine, false);
+        let own = self.own_fp_state();
         // SAFETY: as in `save_fp`.
-        unsafe { self.machine.copy_in(self.own_fp_state(), &state.0) }
+        unsafe { self.machine.copy_in(own, &state.0) }
+        // SAFETY: a word of the same. Nobody loads the registers in between.
+        unsafe { self.machine.copy_in(own.plus(MXCSR_AT), &mxcsr.to_le_bytes()) }
     }
 
     /// When this machine's CPUs load floating-point states from now on.

@@ -239,7 +239,9 @@ in_both_modes! {
             for mxcsr in (0..32).map(|bit| 1_u32 << bit).chain([u32::MAX, 0x1f80, 0xdead_beef]) {
                 let mut bytes = [0xff; 512];
                 bytes[24..28].copy_from_slice(&mxcsr.to_le_bytes());
-                let state = FpState::new(bytes);
+                let mut state = FpState::new([0; 512]);
+                state.bytes_mut().copy_from_slice(&bytes);
+                assert_eq!(state, FpState::new(bytes));
                 assert_eq!(*state.bytes(), bytes);
                 sva.load_fp(&state);
                 bytes[24..28].copy_from_slice(&(mxcsr & 0xffff).to_le_bytes());

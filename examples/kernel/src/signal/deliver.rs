@@ -241,8 +241,9 @@ fn restore(current: &mut Current, way: Return) -> Result<u32> {
         Return::Rich => user::word(space, at.wrapping_add(frame::CONTEXT as u32))?,
     };
     if saved.floats != 0 {
-        let bytes = user::array(space, saved.floats.wrapping_add(frame::FLOATS_FXSAVE))?;
-        sva().load_fp(&FpState::new(bytes));
+        let mut state = FpState::new([0; 512]);
+        user::read(space, saved.floats.wrapping_add(frame::FLOATS_FXSAVE), state.bytes_mut())?;
+        sva().load_fp(&state);
     }
     let context = &mut current.context;
     let [gs, fs, es, ds] = saved.segments;
