@@ -384,7 +384,7 @@ impl machine::Context for Tiny {
         self.touch_stack();
     }
 
-    unsafe fn enter_user(&self, _: &mut UserContext, _: u32) -> UserTrap {
+    unsafe fn enter_user(&self, _: &mut UserContext) -> UserTrap {
         unimplemented!()
     }
 
